@@ -11,20 +11,18 @@ rm -rf "$local_python/dist-packages"
 mv "$local_python/dist-packages.new" "$local_python/dist-packages"
 chown -R root:root "$local_python"
 
-for name in apt dpkg dpkg-deb dpkg-divert dpkg-maintscript-helper dpkg-query dpkg-realpath dpkg-split \
-  dpkg-statoverride dpkg-trigger dselect update-alternatives deb-systemd-helper deb-systemd-invoke debconf \
-  start-stop-daemon dpkg-preconfigure dpkg-reconfigure dpkg-fsys-usrunmess perl perl5.36.0 perl5.36-x86_64-linux-gnu \
-  su passwd chsh chfn newgrp sg gpasswd chage expiry chpasswd chgpasswd vipw vigr pwck grpck \
-  useradd userdel usermod groupadd groupdel groupmod groupmems newusers pwconv pwunconv grpconv grpunconv \
-  adduser addgroup deluser delgroup login faillog lastlog nologin runuser sulogin getty agetty \
-  mount umount swapon swapoff losetup pivot_root switch_root nsenter unshare setpriv chroot \
-  fsck mkfs blkid blkdiscard fdisk sfdisk cfdisk wipefs hwclock ctrlaltdel ldconfig unix_chkpwd unix_update; do
-  rm -f "$root/usr/bin/$name" "$root/usr/sbin/$name"
+rm -rf "$root"/usr/sbin/*
+for name in apt dpkg update-alternatives deb-systemd-helper deb-systemd-invoke debconf su passwd chsh chfn \
+  newgrp sg gpasswd chage expiry login faillog lastlog mount umount findmnt lsns nsenter unshare setpriv \
+  chroot ischroot mknod partx addpart delpart resizepart wdctl run-parts mesg; do
+  rm -f "$root/usr/bin/$name"
 done
-rm -f "$root"/usr/bin/apt-* "$root"/usr/sbin/{fsck,mkfs,mkswap,debconf,pam}* "$root"/usr/bin/{perl,debconf}*
-rm -rf "$root"/usr/lib/{apt,dpkg} "$root"/usr/share/{perl,perl5,debconf,bash-completion,zoneinfo-icu,lintian,bug,gcc} \
-  "$root"/usr/lib/x86_64-linux-gnu/{perl,perl-base,perl5} "$root"/usr/lib/x86_64-linux-gnu/lib{perl,apt-}*.so* \
-  "$root"/usr/share/nodejs/{npm,corepack} "$root"/etc/{apt,dpkg,cron.daily,init.d,alternatives.bak}
+rm -f "$root"/usr/bin/{apt,dpkg}-* "$root"/usr/bin/perl*
+# What is written in Perl cannot run any more.
+grep --recursive --files-with-matches --max-count=1 '^#!.*perl' "$root/usr/bin" | xargs --no-run-if-empty rm -f
+rm -rf "$root"/usr/lib/{apt,dpkg,init,systemd,udev} "$root"/usr/share/{perl,perl5,debconf,bash-completion,lintian,bug,gcc,pam,pam-configs,polkit-1,menu,pixmaps} \
+  "$root"/usr/lib/x86_64-linux-gnu/{perl,perl-base,perl5,security} "$root"/usr/lib/x86_64-linux-gnu/lib{perl,apt-}*.so* \
+  "$root"/usr/share/nodejs/{npm,corepack} "$root"/etc/{apt,dpkg,cron.daily,init.d,rc?.d,pam.d,security,skel,systemd} "$root"/boot "$root"/srv "$root"/media
 # The list of packages stays: it says what is in the image. Their scripts and caches go.
 find "$root/var/lib/dpkg" -mindepth 1 -maxdepth 1 ! -name status -exec rm -rf {} +
 rm -rf "$root"/var/lib/apt "$root"/var/cache/* "$root"/var/log/* "$root"/tmp/* "$root"/root/.[!.]*
