@@ -3,6 +3,8 @@
 add_library(sandboxrun_warnings INTERFACE)
 target_compile_options(sandboxrun_warnings INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+  # A designated initialiser that names some members and leaves the rest to their defaults is meant.
+  -Wno-missing-field-initializers
   $<$<BOOL:${SANDBOXRUN_WERROR}>:-Werror>)
 # cpprest's macro U breaks fmt's templates.
 target_compile_definitions(sandboxrun_warnings INTERFACE _TURN_OFF_PLATFORM_STRING)
