@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Sourced by the guard before the setup steps and the command, with a POSIX shell.
 export PATH="/env/bin:${PATH:-/usr/local/bin:/usr/bin:/bin}"
 export LD_LIBRARY_PATH="/env/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the scripts of this folder; sourced, never run.
 # Every script is called as `script CACHE` and leaves its product below CACHE under a name that
 # carries the hash of what it was made from, so that a second call finds it and does nothing.
@@ -52,7 +53,7 @@ install_wheels() {
     --platform manylinux2014_x86_64 --platform manylinux_2_17_x86_64 \
     --target "$1" -r "$environments_dir/requirements.txt" --root-user-action ignore
   find "$1" -depth -type d \( -name tests -o -name test -o -name __pycache__ \) -exec rm -rf {} +
-  rm -rf "$1/bin" "$1/share" "$1"/numpy/_core/include "$1"/matplotlib/mpl-data/sample_data
+  rm -rf "${1:?}/bin" "$1/share" "$1"/numpy/_core/include "$1"/matplotlib/mpl-data/sample_data
   find "$1" -name '*.pyi' -delete
 }
 
