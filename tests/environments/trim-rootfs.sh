@@ -3,7 +3,8 @@
 # installs packages, changes users, mounts or enters namespaces, and no setuid or setgid bit.
 # Called as mmdebstrap's last hook, in place of its own cleaning, which needs the apt removed here.
 set -euo pipefail
-root=$1
+root=$(realpath "${1:?}")
+[[ $root != / ]] || { echo "trim-rootfs.sh: refuses to trim the running system" >&2; exit 2; }
 
 # mmdebstrap leaves dist-packages of Debian empty; the wheels take its place.
 local_python=$root/usr/local/lib/python3.11
@@ -22,7 +23,7 @@ rm -f "$root"/usr/bin/{apt,dpkg}-* "$root"/usr/bin/perl*
 grep --recursive --files-with-matches --max-count=1 '^#!.*perl' "$root/usr/bin" | xargs --no-run-if-empty rm -f
 rm -rf "$root"/usr/lib/{apt,dpkg,init,systemd,udev} "$root"/usr/share/{perl,perl5,debconf,bash-completion,lintian,bug,gcc,pam,pam-configs,polkit-1,menu,pixmaps} \
   "$root"/usr/lib/x86_64-linux-gnu/{perl,perl-base,perl5,security} "$root"/usr/lib/x86_64-linux-gnu/lib{perl,apt-}*.so* \
-  "$root"/usr/share/nodejs/{npm,corepack} "$root"/etc/{apt,dpkg,cron.daily,init.d,rc?.d,pam.d,security,skel,systemd} "$root"/boot "$root"/srv "$root"/media
+  "$root"/usr/share/nodejs/{npm,corepack} "$root"/etc/{apt,dpkg,cron.daily,init.d,rc?.d,pam.d,security,skel,systemd} "${root:?}"/{boot,srv,media}
 # The list of packages stays: it says what is in the image. Their scripts and caches go.
 find "$root/var/lib/dpkg" -mindepth 1 -maxdepth 1 ! -name status -exec rm -rf {} +
 rm -rf "$root"/var/lib/apt "$root"/var/cache/* "$root"/var/log/* "$root"/tmp/* "$root"/root/.[!.]*
