@@ -29,9 +29,10 @@ struct AgentContext {
   std::optional<std::pair<uid_t, gid_t>> owner;
   std::stop_token stop;
   std::function<void(const AgentProgress&)> progress;
-  /// Offers an environment that is unpacked already (the launcher's cache). Called once the order
-  /// is known and before anything is fetched; true: skip fetching and unpacking.
-  std::function<bool(const protocol::EnvironmentOrder&)> have_environment;
+  /// Offers an environment that is unpacked already (the launcher's cache), asked before anything
+  /// is fetched. What it returns goes into the report, and nothing is fetched or unpacked.
+  std::function<std::optional<protocol::Placed>(const protocol::EnvironmentOrder&)>
+      have_environment;
 };
 
 /// Verifies, unpacks and places all that the order names, in its order; stops at the first

@@ -1,0 +1,157 @@
+// The agent's program: `prepare` runs before the sandboxed command, `collect` after it. Both read a
+// work order from a file and leave a report in the termination log.
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "operator/base/fd.h"
+#include "sandbox-image/agent/agent.h"
+
+namespace sandboxrun::agent {
+namespace {
+
+constexpr std::string_view kUsage =
+    "usage: agent prepare --order FILE [--staging DIR] [--report FILE]\n"
+    "       agent collect --order FILE [--staging DIR] [--report FILE]\n"
+    "\n"
+    "prepare  verifies, unpacks and places what the work order names, then exits.\n"
+    "collect  waits for SIGTERM, then archives, hashes and uploads the results.\n"
+    "\n"
+    "--order FILE    the work order (JSON)\n"
+    "--staging DIR   a private folder for files in transfer (default /staging)\n"
+    "--report FILE   where the report goes (default /dev/termination-log)\n"
+    "\n"
+    "Exit status: 0 done, 1 failed (the report says why), 2 wrong arguments.\n";
+
+struct Arguments {
+  std::string verb;
+  std::string order;
+  std::string staging = "/staging";
+  std::string report = "/dev/termination-log";
+};
+
+std::optional<Arguments> parse(int argc, char** argv) {
+  if (argc < 2) return std::nullopt;
+  Arguments arguments{.verb = argv[1]};
+  const std::map<std::string_view, std::string*> flags = {{"--order", &arguments.order},
+                                                          {"--staging", &arguments.staging},
+                                                          {"--report", &arguments.report}};
+  for (int i = 2; i < argc; i += 2) {
+    const auto flag = flags.find(argv[i]);
+    if (flag == flags.end() || i + 1 == argc) return std::nullopt;
+    *flag->second = argv[i + 1];
+  }
+  const bool known = arguments.verb == "prepare" || arguments.verb == "collect";
+  if (!known || arguments.order.empty()) return std::nullopt;
+  return arguments;
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// The kubelet reads this file when the container ends.
+void write_report(const std::string& path, const std::string& report) {
+  const UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!fd || write(fd.get(), report.data(), report.size()) != static_cast<ssize_t>(report.size())) {
+    std::fputs("agent: the report could not be written\n", stderr);
+  }
+}
+
+template <typename Report>
+int finish(const Report& report, const std::string& path) {
+  write_report(path, protocol::encode(report));
+  if (!report.failure) return 0;
+  std::fprintf(stderr, "agent: %s\n", report.failure->message.c_str());
+  return 1;
+}
+
+template <typename Report>
+Report unreadable(const Error& error) {
+  Report report;
+  report.failure = protocol::ReportFailure{.subject = protocol::Subject::Order,
+                                           .step = protocol::Step::Read,
+                                           .kind = error.kind,
+                                           .message = error.message};
+  return report;
+}
+
+AgentContext context_for(const Arguments& arguments, std::stop_token stop) {
+  AgentContext context{.staging_dir = arguments.staging, .stop = std::move(stop)};
+  return context;
+}
+
+int run_prepare(const Arguments& arguments, std::stop_token stop) {
+  auto order = protocol::decode_prepare_order(read_file(arguments.order));
+  if (!order) return finish(unreadable<protocol::PrepareReport>(order.error()), arguments.report);
+  return finish(prepare(*order, context_for(arguments, std::move(stop))), arguments.report);
+}
+
+int run_collect(const Arguments& arguments) {
+  auto order = protocol::decode_collect_order(read_file(arguments.order));
+  if (!order) return finish(unreadable<protocol::CollectReport>(order.error()), arguments.report);
+  return finish(collect(*order, context_for(arguments, {})).report, arguments.report);
+}
+
+sigset_t termination() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  return set;
+}
+
+int wait_for(const sigset_t& set) {
+  int signal = 0;
+  while (sigwait(&set, &signal) != 0) {
+  }
+  return signal;
+}
+
+int main_with(const Arguments& arguments) {
+  const sigset_t set = termination();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  umask(022);
+  if (arguments.verb == "collect") {
+    // Nothing that can fail comes before the signal: a collector that crashes early is restarted
+    // with a back-off, and one that is backing off gets no signal at all.
+    wait_for(set);
+    return run_collect(arguments);
+  }
+  std::stop_source stop;
+  std::thread([set, stop]() mutable {
+    wait_for(set);
+    stop.request_stop();
+  }).detach();
+  return run_prepare(arguments, stop.get_token());
+}
+
+}  // namespace
+}  // namespace sandboxrun::agent
+
+int main(int argc, char** argv) {
+  const std::string_view first = argc > 1 ? argv[1] : "";
+  if (first == "--help" || first == "-h") {
+    std::fputs(sandboxrun::agent::kUsage.data(), stdout);
+    return 0;
+  }
+  const auto arguments = sandboxrun::agent::parse(argc, argv);
+  if (!arguments) {
+    std::fputs(sandboxrun::agent::kUsage.data(), stderr);
+    return 2;
+  }
+  return sandboxrun::agent::main_with(*arguments);
+}
