@@ -5,7 +5,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cache=$1
 key=$(input_key data.sh data.txt)
-is_current "$cache" data "$key" && exit 0
+is_current "$cache" data "$key" "$cache/data/seattle-weather.csv" && exit 0
 
 say "data from PyPI's vega_datasets"
 make_workspace "$cache"

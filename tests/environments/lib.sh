@@ -33,8 +33,9 @@ lock_set() {
   mv "$cache/lock.d/.$name.new" "$cache/lock.d/$name"
 }
 
-# is_current CACHE NAME KEY / mark_current CACHE NAME KEY: was NAME made from exactly these inputs?
-is_current() { [[ -f $1/stamps/$2 && $(<"$1/stamps/$2") == "$3" ]]; }
+# is_current CACHE NAME KEY PRODUCT: the file PRODUCT is there, and NAME was made from these inputs.
+is_current() { [[ -e $4 && -f $1/lock.d/$2 && -f $1/stamps/$2 && $(<"$1/stamps/$2") == "$3" ]]; }
+# mark_current CACHE NAME KEY: says so, as the last step of making NAME.
 mark_current() { mkdir -p "$1/stamps" && printf '%s' "$3" >"$1/stamps/$2"; }
 
 # make_workspace CACHE: a scratch folder on the cache's own file system, removed when the script ends.
@@ -64,11 +65,14 @@ add_image() {
   shift 3
   when=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
   [[ -f $layout/index.json ]] || umoci init --layout "$layout" >&2
-  umoci rm --image "$layout:$name" >&2 2>/dev/null || true
-  umoci new --image "$layout:$name" >&2
-  umoci raw add-layer --image "$layout:$name" --history.created "$when" "$layer" >&2
-  umoci config --image "$layout:$name" --no-history --created "$when" --os linux \
+  # A reader finds the earlier image under the name until the new one is whole.
+  umoci rm --image "$layout:$name.new" 2>/dev/null || true
+  umoci new --image "$layout:$name.new" >&2
+  umoci raw add-layer --image "$layout:$name.new" --history.created "$when" "$layer" >&2
+  umoci config --image "$layout:$name.new" --no-history --created "$when" --os linux \
     --architecture amd64 "$@" >&2
+  umoci tag --image "$layout:$name.new" "$name" >&2
+  umoci rm --image "$layout:$name.new" >&2
   umoci gc --layout "$layout" >&2
   "$debian_python" - "$layout/index.json" "$name" <<'PY'
 import json, sys

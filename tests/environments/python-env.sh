@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cache=$1
 key=$(input_key python-env.sh activate.sh requirements.txt)
 archive=$cache/environments/python-$key.tar.zst
-is_current "$cache" python-env "$key" && [[ -f $archive ]] && exit 0
+is_current "$cache" python-env "$key" "$archive" && exit 0
 
 say "python-env from Debian's python3.11 and wheels of PyPI"
 make_workspace "$cache"

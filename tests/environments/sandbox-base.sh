@@ -5,7 +5,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cache=$1
 key=$(input_key sandbox-base.sh trim-rootfs.sh requirements.txt bun.pin)
-is_current "$cache" sandbox-base "$key" && exit 0
+is_current "$cache" sandbox-base "$key" "$cache/oci/index.json" && exit 0
 
 make_workspace "$cache"
 say "bun from npm, wheels from PyPI"

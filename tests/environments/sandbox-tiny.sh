@@ -4,7 +4,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cache=$1
 key=$(input_key sandbox-tiny.sh)
-is_current "$cache" sandbox-tiny "$key" && exit 0
+is_current "$cache" sandbox-tiny "$key" "$cache/oci/index.json" && exit 0
 
 make_workspace "$cache"
 root=$workspace/root
