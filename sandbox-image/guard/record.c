@@ -54,7 +54,7 @@ int record_open(const char* path) {
   int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK);
   struct stat status;
   if (fd < 0) return -1;
-  if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+  if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || ftruncate(fd, 0) != 0) {
     close(fd);
     errno = EINVAL;
     return -1;

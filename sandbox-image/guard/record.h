@@ -35,7 +35,7 @@ void record_init(struct guard_record* record);
  * shows. False if it is longer than kMaxToken. */
 bool record_take_token(struct guard_record* record, char** environment);
 
-/* Opens the termination log for the record: an existing regular file, close-on-exec. -1 and errno
+/* Opens the termination log, an existing regular file, and empties it. Close-on-exec. -1 and errno
  * on failure. */
 int record_open(const char* path);
 
