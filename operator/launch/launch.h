@@ -35,6 +35,8 @@ struct Options {
   protocol::TransferPolicy transfer;
   std::uint32_t subordinate_id = 0;  ///< first host id of 65536 that only runs use; 0: from
                                      ///< /etc/subuid for root, else 200000
+  std::stop_token hurry;  ///< asked for by whoever cancelled and doesn't want to wait: the run is
+                          ///< killed without grace and its results are given up; all is cleaned up
 };
 
 /// Which part of a run is under way.
