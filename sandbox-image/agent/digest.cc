@@ -68,8 +68,8 @@ bool is_digest(std::string_view text) {
   if (!text.starts_with(kPrefix)) return false;
   text.remove_prefix(kPrefix.size());
   return text.size() == kHexDigits && std::ranges::all_of(text, [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-  });
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+         });
 }
 
 std::string normalised_digest(std::string_view text) {

@@ -13,9 +13,9 @@ namespace sandboxrun::agent {
 
 struct PackOptions {
   protocol::ArchiveFormat format = protocol::ArchiveFormat::TarGzip;  ///< TarGzip or TarZstd
-  std::int64_t max_bytes = 0;    ///< apparent sizes of all files together
+  std::int64_t max_bytes = 0;  ///< apparent sizes of all files together
   std::int64_t max_entries = 0;
-  std::string staging_dir;       ///< where the unlinked archive is written
+  std::string staging_dir;  ///< where the unlinked archive is written
   std::stop_token stop;
   std::function<void(std::int64_t entries, std::int64_t bytes)> progress;
 };
