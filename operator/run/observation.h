@@ -83,6 +83,7 @@ enum class RefusalKind {
 struct Refusal {
   RefusalKind kind = RefusalKind::Other;
   std::string message;
+  std::optional<TimePoint> at;  ///< of the latest try
 };
 
 /// A cause that keeps an accepted attempt from starting, known from events alone.
@@ -120,8 +121,9 @@ struct StopRequest {
   std::optional<TimePoint> at;  ///< unknown counts as before any end
 };
 
-/// What is known of one attempt. The launcher sets presence, the steps and the token and leaves
-/// the rest as it is.
+/// What is known of one attempt. Of one that is Absent, the observer may still tell what it saw
+/// last (with its uid). The launcher sets presence, name, uid, the steps, `collects`, `over` and
+/// the token, and leaves the rest as it is.
 struct AttemptFacts {
   int number = 1;  ///< from 1; see `attempt_to_observe`
   Presence presence = Presence::Unseen;
