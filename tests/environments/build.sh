@@ -2,7 +2,7 @@
 # Makes whatever is missing of the environments that examples and tests run in:
 #   tests/environments/build.sh CACHE
 #     CACHE/oci                 an OCI layout with the images sandbox-base and sandbox-tiny
-#     CACHE/environments        the Python environment as an archive
+#     CACHE/archives            the Python environment as an archive
 #     CACHE/data                the data of the examples
 #     CACHE/environments.lock   their references and digests, one KEY=VALUE a line; ./dev run fills
 #                               a manifest's ${KEY} from it

@@ -6,14 +6,14 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cache=$1
 key=$(input_key python-env.sh activate.sh requirements.txt)
-archive=$cache/environments/python-$key.tar.zst
+archive=$cache/archives/python-$key.tar.zst
 is_current "$cache" python-env "$key" "$archive" && exit 0
 
 say "python-env from Debian's python3.11 and wheels of PyPI"
 make_workspace "$cache"
 root=$workspace/env
 library=$root/lib/python3.11
-mkdir -p "$root/bin" "$root/lib" "$cache/environments"
+mkdir -p "$root/bin" "$root/lib" "$cache/archives"
 install -m 0755 "$debian_python" "$root/bin/python3.11"
 ln -s python3.11 "$root/bin/python3"
 ln -s python3.11 "$root/bin/python"
@@ -42,7 +42,7 @@ tar --create --directory "$root" --sort=name --format=gnu --hard-dereference \
 digest=$(sha256sum "$workspace/env.tar.zst" | cut -d' ' -f1)
 chmod 0644 "$workspace/env.tar.zst"
 mv "$workspace/env.tar.zst" "$archive"
-find "$cache/environments" -name 'python-*.tar.zst' ! -path "$archive" -delete
+find "$cache/archives" -name 'python-*.tar.zst' ! -path "$archive" -delete
 lock_set "$cache" python-env "LOCK_PYTHON_ARCHIVE=$archive" "LOCK_PYTHON_DIGEST=sha256:$digest"
 mark_current "$cache" python-env "$key"
 say "python-env is $archive, sha256:$digest"
