@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,15 +45,19 @@ struct Layout {
   std::string data_dir = "/data";
   std::string env_dir = "/env";
   std::string assets_dir = "/assets";
-  std::string results_dir;                                 ///< empty: the plan's results path
-  std::string secrets_dir = "/sandboxrun-secrets";         ///< <dir>/<Secret>/<key>
-  std::string config_maps_dir = "/sandboxrun-configmaps";  ///< <dir>/<ConfigMap>/<key>
-  std::string files_dir;  ///< the manifest's folder: relative `file` sources start here
-  std::string pixi_unpack;
+  std::string results_dir;  ///< empty: the plan's results path
+  // A key of an object is the file <folder>/<key>. The folder is the one listed here under the
+  // object's name, else <dir>/<name>.
+  std::string secrets_dir = "/sandboxrun-secrets";
+  std::string config_maps_dir = "/sandboxrun-configmaps";
+  std::map<std::string, std::string> secret_folders;
+  std::map<std::string, std::string> config_map_folders;
+  std::string files_dir;    ///< the manifest's folder: relative `file` sources start here
+  std::string pixi_unpack;  ///< absolute path of the unpacker for PixiPack, or empty
   protocol::TransferPolicy transfer;
 };
 
-/// An object whose keys must be visible as files, at <dir>/<name>/<key> of the Layout.
+/// An object whose keys must be visible as files, in the folder that the Layout says.
 struct ReferencedObject {
   enum class Kind { Secret, ConfigMap };
   Kind kind = Kind::Secret;

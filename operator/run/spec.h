@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -8,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "operator/base/time.h"
 #include "sandbox-image/protocol/work_order.h"
 
 /// The SandboxRun resource, sandboxrun.dev/v1alpha1, as its author wrote it: nothing is defaulted
@@ -224,8 +224,8 @@ struct Metadata {
   std::string namespace_name;
   std::string uid;
   std::int64_t generation = 0;
-  std::optional<std::chrono::sys_seconds> creation_timestamp;
-  std::optional<std::chrono::sys_seconds> deletion_timestamp;
+  std::optional<TimePoint> creation_timestamp;
+  std::optional<TimePoint> deletion_timestamp;
   friend bool operator==(const Metadata&, const Metadata&) = default;
 };
 
