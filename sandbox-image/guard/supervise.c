@@ -42,6 +42,7 @@ struct child {
   bool ended;
   int status;
   enum ending ending;
+  int stop_signal;    /* that asked for it */
   int64_t timeout_at; /* milliseconds, monotonic */
   int64_t kill_at;
 };
@@ -65,18 +66,20 @@ static int open_signals(void) {
 }
 
 /* A signal from outside the run. Seen from PID 1, a sender outside its namespace has no number, and
- * SI_USER cannot be forged. Which signal doesn't matter: an image chooses the one that runtimes
- * stop it with. */
+ * SI_USER cannot be forged. Which signal it is matters little: an image chooses the one that
+ * runtimes stop it with. But not SIGURG: runtimes written in Go send it to themselves, and runc
+ * passes it on. */
 static bool asks_to_stop(const struct signalfd_siginfo* info) {
-  if (info->ssi_signo == SIGCHLD) return false;
+  if (info->ssi_signo == SIGCHLD || info->ssi_signo == SIGURG) return false;
   return getpid() != 1 || (info->ssi_code == SI_USER && info->ssi_pid == 0);
 }
 
-static bool read_stop_request(int signals) {
+/* The first signal waiting that asks to stop, or 0. */
+static int read_stop_request(int signals) {
   struct signalfd_siginfo info;
-  bool stop = false;
+  int stop = 0;
   while (read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
-    if (asks_to_stop(&info)) stop = true;
+    if (stop == 0 && asks_to_stop(&info)) stop = (int)info.ssi_signo;
   }
   return stop;
 }
@@ -114,7 +117,11 @@ static void watch(struct child* child, int signals, int64_t timeout_grace_ms,
     read_error_pipe(child);
     if (processes_reap(child->pid, &child->status)) child->ended = true;
     /* Read after reaping: an end that a request preceded is not the child's own. */
-    if (read_stop_request(signals)) start_ending(child, kStopped, stop_grace_ms);
+    int stop_signal = read_stop_request(signals);
+    if (stop_signal != 0) {
+      if (child->ending == kOnItsOwn) child->stop_signal = stop_signal;
+      start_ending(child, kStopped, stop_grace_ms);
+    }
     if (child->ended) return;
     int64_t now = now_ms();
     if (now >= child->timeout_at) {
@@ -132,7 +139,8 @@ static bool run_child(const struct guard_options* options, int argc, char** argv
                       int signals, long timeout_seconds, int64_t timeout_grace_ms,
                       struct child* child) {
   *child = (struct child){.error_pipe = -1, .timeout_at = kNever, .kill_at = kNever};
-  if (read_stop_request(signals)) {
+  child->stop_signal = read_stop_request(signals);
+  if (child->stop_signal != 0) {
     child->ending = kStopped;
     return true;
   }
@@ -186,6 +194,13 @@ static void guard_broke(struct guard_record* record, const char* what, int error
   set_detail(record, what, error);
 }
 
+static void set_stopped(struct guard_record* record, const char* stage, const struct child* child) {
+  set_end(record, stage, "stopped", kCodeStopped);
+  snprintf(record->detail, sizeof record->detail, "stopped from outside by signal %d",
+           child->stop_signal);
+  if (!child->failed) set_child_end(record, child);
+}
+
 /* The child could not confine itself: a fault of the sandbox, not of the run. */
 static bool confinement_failed(struct guard_record* record, const struct child* child) {
   if (!child->failed || child->failure.stage != kSpawnConfine) return false;
@@ -209,8 +224,7 @@ static bool run_step(const struct guard_options* options, int index, int landloc
   if (confinement_failed(record, &child)) return false;
   record->step = index;
   if (child.ending == kStopped) {
-    set_end(record, "setup", "stopped", kCodeStopped);
-    set_child_end(record, &child);
+    set_stopped(record, "setup", &child);
     return false;
   }
   if (child.ending == kTimedOut) {
@@ -246,8 +260,7 @@ static void run_command(const struct guard_options* options, int landlock, int s
   record->started = child.executed;
   if (!clean) set_detail(record, "processes outlived SIGKILL", 0);
   if (child.ending == kStopped) {
-    set_end(record, "run", "stopped", kCodeStopped);
-    if (!child.failed) set_child_end(record, &child);
+    set_stopped(record, "run", &child);
     return;
   }
   if (child.ending == kTimedOut) {

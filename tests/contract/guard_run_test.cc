@@ -171,6 +171,22 @@ TEST(GuardStop, AnImagesOwnStopSignalStopsToo) {
   }
 }
 
+TEST(GuardStop, SigurgIsNoRequest) {
+  // runc forwards the SIGURG that its own Go runtime sends itself.
+  DirectGuard guard(shell({}, "echo ready; sleep 0.5; exit 6"));
+  ASSERT_TRUE(guard.process().wait_for_output("ready"));
+  guard.process().signal(SIGURG);
+  EXPECT_EQ(guard.wait().code, 6);
+}
+
+TEST(GuardStop, TheRecordNamesTheSignal) {
+  DirectGuard guard(shell({}, "echo ready; exec sleep 60"));
+  ASSERT_TRUE(guard.process().wait_for_output("ready"));
+  guard.process().signal(SIGINT);
+  guard.wait();
+  EXPECT_EQ(field(guard.record(), "detail"), "stopped from outside by signal 2");
+}
+
 TEST(GuardStop, ADeadlineDuringTheGraceChangesNothing) {
   DirectGuard guard(shell({"--deadline", "1", "--grace", "2"},
                           "trap '' TERM; echo ready; while :; do sleep 0.05; done"));

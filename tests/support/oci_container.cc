@@ -126,6 +126,7 @@ void make_rootfs(const fs::path& rootfs) {
   for (const char* name : {"bin", "sbin", "lib", "lib64"}) {
     fs::create_symlink(fs::path("usr") / name, rootfs / name);
   }
+  write_file(rootfs / "dev/termination-log", "");  // runsc's mount point
 }
 
 /// The programs that the build made for the guard's tests.
