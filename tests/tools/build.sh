@@ -26,8 +26,8 @@ build() {
   fi
   package=$(sed -n 's/^import _ "\(.*\)"$/\1/p' "$source/tools.go")
   echo "$name: building $package (minutes, once)"
-  # One compiler at a time keeps the build inside a small machine's memory.
-  (cd "$source" && CGO_ENABLED=0 nice go build -p 1 -mod=readonly -trimpath -ldflags '-s -w' \
+  # Two compilers at a time fit into a small machine's memory.
+  (cd "$source" && CGO_ENABLED=0 nice go build -p 2 -mod=readonly -trimpath -ldflags '-s -w' \
     -o "$cache/bin/.$name.new" "$package")
   mv "$cache/bin/.$name.new" "$cache/bin/$name"
   echo "$key" >"$cache/keys/$name"
