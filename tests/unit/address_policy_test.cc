@@ -76,7 +76,8 @@ TEST(AddressPolicy, T30_RefusesOtherFormsOfARefusedIpv4Address) {
   EXPECT_EQ(verdict({}, "::7f00:1"), refusal("::127.0.0.1 (127.0.0.1)", "a loopback address"));
   EXPECT_EQ(verdict({}, "64:ff9b::a00:1"),
             refusal("64:ff9b::a00:1 (10.0.0.1)", "a private address"));
-  EXPECT_EQ(verdict({}, "2002:7f00:1::"), refusal("2002:7f00:1:: (127.0.0.1)", "a loopback address"));
+  EXPECT_EQ(verdict({}, "2002:7f00:1::"),
+            refusal("2002:7f00:1:: (127.0.0.1)", "a loopback address"));
   EXPECT_EQ(verdict({}, "2002:c0a8:101::5"),
             refusal("2002:c0a8:101::5 (192.168.1.1)", "a private address"));
   EXPECT_EQ(verdict({}, "64:ff9b::808:808"), "allowed");
@@ -89,8 +90,7 @@ TEST(AddressPolicy, T30_RefusesMetadataAddressesUnlessNamedOneByOne) {
     EXPECT_EQ(verdict({}, address), refusal(address, is));
     EXPECT_EQ(verdict({"0.0.0.0/0", "::/0"}, address), refusal(address, is));
   }
-  EXPECT_EQ(verdict({}, "64:ff9b::a9fe:a9fe"),
-            refusal("64:ff9b::a9fe:a9fe (169.254.169.254)", is));
+  EXPECT_EQ(verdict({}, "64:ff9b::a9fe:a9fe"), refusal("64:ff9b::a9fe:a9fe (169.254.169.254)", is));
   EXPECT_EQ(verdict({"169.254.169.254/32"}, "169.254.169.254"), "allowed");
   EXPECT_EQ(verdict({"fd00:ec2::254/128"}, "fd00:ec2::254"), "allowed");
 }
@@ -101,7 +101,8 @@ TEST(AddressPolicy, ExceptionsOpenTheirRangeAndPortOnly) {
   EXPECT_EQ(verdict({"10.1.0.0/15"}, "10.1.0.0"),
             "allowed address \"10.1.0.0/15\" has address bits beyond its prefix");
   EXPECT_EQ(verdict({"127.0.0.1/32:443"}, "127.0.0.1"), "allowed");
-  EXPECT_EQ(verdict({"127.0.0.1/32:8443"}, "127.0.0.1"), refusal("127.0.0.1", "a loopback address"));
+  EXPECT_EQ(verdict({"127.0.0.1/32:8443"}, "127.0.0.1"),
+            refusal("127.0.0.1", "a loopback address"));
   EXPECT_EQ(verdict({"10.1.0.0/16"}, "::ffff:10.1.2.3"), "allowed");
   EXPECT_EQ(verdict({"fd00::/8"}, "fd12::1"), "allowed");
   EXPECT_EQ(verdict({"[fd00::]/8"}, "fd12::1"), "allowed");

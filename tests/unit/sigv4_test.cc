@@ -75,12 +75,12 @@ AwsCredentials suite_credentials(const std::string& token) {
 }
 
 TEST(SignatureV4, T34_AgreesWithTheTestSuiteOnSortedQueries) {
-  const SignedParts parts{.method = "GET",
-                          .path = "/",
-                          .query = {{"Param2", "value2"}, {"Param1", "value1"}},
-                          .headers = {{"Host", "example.amazonaws.com"},
-                                      {"X-Amz-Date", "20150830T123600Z"}},
-                          .payload_sha256 = std::string(kEmptySha256)};
+  const SignedParts parts{
+      .method = "GET",
+      .path = "/",
+      .query = {{"Param2", "value2"}, {"Param1", "value1"}},
+      .headers = {{"Host", "example.amazonaws.com"}, {"X-Amz-Date", "20150830T123600Z"}},
+      .payload_sha256 = std::string(kEmptySha256)};
   EXPECT_EQ(signature(parts, kSuiteScope, suite_credentials("")),
             "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500");
 }
@@ -112,8 +112,8 @@ TEST(SignatureV4, EncodesAsAwsDoes) {
 TEST(SignatureV4, TrimsAndFoldsHeaderValues) {
   SignedParts parts = example_get("/", {});
   parts.headers = {{"My-Header", "  a   b "}, {"Host", "h"}};
-  EXPECT_EQ(canonical_request(parts), "GET\n/\n\nhost:h\nmy-header:a b\n\nhost;my-header\n" +
-                                          std::string(kEmptySha256));
+  EXPECT_EQ(canonical_request(parts),
+            "GET\n/\n\nhost:h\nmy-header:a b\n\nhost;my-header\n" + std::string(kEmptySha256));
 }
 
 std::string url_of(const protocol::S3Location& location) {

@@ -20,7 +20,8 @@ std::string resolved(std::string_view base, std::string_view reference) {
 
 TEST(Url, WritesOneNormalForm) {
   EXPECT_EQ(text_of("https://example.org"), "https://example.org/");
-  EXPECT_EQ(text_of("HTTPS://Example.ORG:443/A/../b?q=%20#part"), "https://example.org/A/../b?q=%20");
+  EXPECT_EQ(text_of("HTTPS://Example.ORG:443/A/../b?q=%20#part"),
+            "https://example.org/A/../b?q=%20");
   EXPECT_EQ(text_of("http://example.org:80?x"), "http://example.org/?x");
   EXPECT_EQ(text_of("http://example.org:443/"), "http://example.org:443/");
   EXPECT_EQ(text_of("https://my_host-1.internal:8443/"), "https://my_host-1.internal:8443/");
