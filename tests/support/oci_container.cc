@@ -126,6 +126,9 @@ void make_rootfs(const fs::path& rootfs) {
   for (const char* name : {"bin", "sbin", "lib", "lib64"}) {
     fs::create_symlink(fs::path("usr") / name, rootfs / name);
   }
+  for (const char* name : {"tmp", "work"}) {
+    fs::permissions(rootfs / name, fs::perms(01777));  // runc gives a tmpfs the folder's mode
+  }
   write_file(rootfs / "dev/termination-log", "");  // runsc's mount point
 }
 
