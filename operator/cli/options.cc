@@ -186,7 +186,7 @@ std::string describe_refusal(const CLI::App& app, const CLI::ParseError& error) 
   // CLI11 begins its messages with the flag.
   const std::string_view what = error.what();
   const std::string flag = one_line(what.substr(0, what.find_first_of(": ")));
-  if (what.find("required") != std::string_view::npos) return flag + " needs a value";
+  if (what.find("missing") != std::string_view::npos) return flag + " needs a value";
   return flag + " is given more often than it may be";
 }
 

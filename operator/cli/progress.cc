@@ -32,7 +32,7 @@ std::string count_text(const StageState& state, std::size_t columns) {
   if (state.total > 0) {
     const double share =
         std::clamp(static_cast<double>(state.done) / static_cast<double>(state.total), 0.0, 1.0);
-    text = fmt::format("{} {} of {}", bar(share, columns >= 80 ? 20 : 10),
+    text = fmt::format("{} {} of {}", bar(share, columns >= 72 ? 20 : 10),
                        amount(state.done, state.unit), amount(state.total, state.unit));
   } else {
     text = amount(state.done, state.unit);

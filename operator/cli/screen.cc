@@ -195,7 +195,9 @@ std::string Screen::drawn() const {
   if (!live() || !current_ || open_line_[static_cast<std::size_t>(err_sink())]) return {};
   const auto now = clock_();
   const StageState state{.stage = current_->stage,
-                         .detail = current_->stage == launch::Stage::Running ? command_ : "",
+                         .detail = current_->stage == launch::Stage::Running
+                                       ? std::string_view(command_)
+                                       : std::string_view(),
                          .done = current_->done,
                          .total = current_->total,
                          .unit = current_->unit,
