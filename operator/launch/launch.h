@@ -24,13 +24,13 @@ namespace sandboxrun::launch {
 struct Options {
   std::string runtime = "/usr/sbin/runc";  ///< absolute path; never looked up in PATH
   std::string guard;                       ///< absolute path of the static guard program
-  std::string cache_dir;   ///< verified images and environments, kept between runs
-  std::string state_dir;   ///< stages live here while a run does; on a local file system
-  std::string base_dir;    ///< against which relative `file:` sources are resolved
-  std::string results_dir; ///< where the results archive is stored; empty: it is not kept
-  std::vector<std::string> image_layouts;  ///< OCI layout folders searched by digest, in order
-  std::string skopeo = "/usr/bin/skopeo";  ///< fetches an image that no layout holds
-  std::map<std::string, std::string> secrets;      ///< Secret name -> folder, one file a key
+  std::string cache_dir;                   ///< verified images and environments, kept between runs
+  std::string state_dir;    ///< stages live here while a run does; on a local file system
+  std::string base_dir;     ///< against which relative `file:` sources are resolved
+  std::string results_dir;  ///< where the results archive is stored; empty: it is not kept
+  std::vector<std::string> image_layouts;      ///< OCI layout folders searched by digest, in order
+  std::string skopeo = "/usr/bin/skopeo";      ///< fetches an image that no layout holds
+  std::map<std::string, std::string> secrets;  ///< Secret name -> folder, one file a key
   std::map<std::string, std::string> config_maps;  ///< ConfigMap name -> folder, one file a key
   protocol::TransferPolicy transfer;
   std::uint32_t subordinate_id = 0;  ///< first host id of 65536 that only runs use; 0: from

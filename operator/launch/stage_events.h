@@ -1,0 +1,59 @@
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "operator/launch/launch.h"
+#include "operator/run/plan.h"
+#include "sandbox-image/agent/agent.h"
+
+namespace sandboxrun::launch {
+
+/// Tells the caller when one stage begins, how far it is, and when it ended.
+class StageEvents {
+ public:
+  StageEvents(const Events& events, Stage stage, bool begin_now = true);
+
+  void begin();
+  void progress(std::int64_t done, std::int64_t total, std::string_view unit) const;
+  void ended(std::string_view summary);
+
+ private:
+  const Events& events_;
+  Stage stage_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+/// The stages Environment and Assets, told apart from the agent's progress.
+class PrepareEvents {
+ public:
+  PrepareEvents(const Events& events, const run::Plan& plan);
+  void progress(const agent::AgentProgress& progress);
+  void ended(const protocol::PrepareReport& report, bool cached);
+
+ private:
+  void enter(Stage stage);
+
+  const Events& events_;
+  const run::Plan& plan_;
+  std::optional<StageEvents> current_;
+  Stage stage_ = Stage::Environment;
+};
+
+/// The stage Results.
+class CollectEvents {
+ public:
+  explicit CollectEvents(const Events& events) : stage_(events, Stage::Results) {}
+  void progress(const agent::AgentProgress& progress) const;
+  void ended(const protocol::CollectReport& report, const std::string& file);
+
+ private:
+  StageEvents stage_;
+};
+
+/// "48.2 MB"
+std::string human_size(std::int64_t bytes);
+
+}  // namespace sandboxrun::launch
