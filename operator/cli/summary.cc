@@ -49,9 +49,8 @@ Summary summarize(const launch::Outcome& outcome, std::chrono::milliseconds tota
 }
 
 int exit_code(const launch::Outcome& outcome) {
-  if (!outcome.started) return kExitNotStarted;
-  return outcome.exit_code == 0 && !outcome.status.succeeded() ? kExitNotStarted
-                                                               : outcome.exit_code;
+  const bool lies = outcome.exit_code == 0 && !outcome.status.succeeded();
+  return lies ? kExitNotStarted : outcome.exit_code;
 }
 
 std::string status_document(std::string_view name, const run::Status& status, Format format) {
