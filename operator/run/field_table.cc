@@ -92,7 +92,7 @@ constexpr ObjectType kEnvironment{"an environment", kEnvironmentFields};
 constexpr Field kValueFromFields[] = {
     {.name = "secretKeyRef", .kind = Object, .object = &kKeyReference},
     {.name = "configMapKeyRef", .kind = Object, .object = &kKeyReference}};
-constexpr ObjectType kValueFrom{"valueFrom", kValueFromFields};
+constexpr ObjectType kValueFrom{"valueFrom", kValueFromFields, true};
 
 constexpr Field kEnvFields[] = {{.name = "name", .required = true},
                                 {.name = "value"},

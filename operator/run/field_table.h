@@ -35,6 +35,7 @@ struct Field {
 struct ObjectType {
   std::string_view name;  ///< for people: "an asset"
   std::span<const Field> fields;
+  bool needs_one = false;  ///< an empty one means nothing
 };
 
 /// The whole document: apiVersion, kind, metadata, spec, status.

@@ -130,9 +130,14 @@ void check_field(const Node& node, const Field& field, const std::string& path, 
   }
 }
 
-std::string unknown_field(std::string_view name, const ObjectType& type) {
+std::vector<std::string_view> names_of(const ObjectType& type) {
   std::vector<std::string_view> names;
   for (const Field& field : type.fields) names.push_back(field.name);
+  return names;
+}
+
+std::string unknown_field(std::string_view name, const ObjectType& type) {
+  const std::vector<std::string_view> names = names_of(type);
   std::string out = "no such field in " + std::string(type.name);
   const std::string_view near = nearest(name, names);
   if (!near.empty()) return out + "; did you mean " + std::string(near) + "?";
@@ -163,6 +168,10 @@ void check_types(const Node& node, const ObjectType& type, const std::string& pa
     } else if (entry.value.kind != Node::Kind::Null) {
       check_field(entry.value, *field, at, errors);
     }
+  }
+  const auto is_set = [](const Node::Entry& entry) { return entry.value.kind != Node::Kind::Null; };
+  if (type.needs_one && std::ranges::none_of(node.entries, is_set)) {
+    errors.push_back({path, node.mark, "needs one of " + listed(names_of(type))});
   }
   for (const Field& field : type.fields) {
     const Node* value = field.required ? node.find(field.name) : nullptr;

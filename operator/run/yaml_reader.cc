@@ -186,6 +186,7 @@ std::unexpected<Error> bad_yaml(Mark mark, std::string_view what) {
 
 Result<Node> read_documents(YAML::Parser& parser, TreeBuilder& builder) {
   Node found;
+  found.mark = {1, 1};
   while (parser.HandleNextDocument(builder)) {
     Node document = builder.take();
     // Nothing but comments between two `---`: a template that rendered to nothing.
