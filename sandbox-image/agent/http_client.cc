@@ -16,7 +16,6 @@
 namespace sandboxrun::agent {
 namespace {
 
-using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
@@ -126,8 +125,10 @@ bool set(CURL* easy, CURLoption option, T value) {
 }
 
 bool set_limits(CURL* easy, const HttpConditions& conditions) {
-  const auto left = duration_cast<milliseconds>(conditions.deadline - steady_clock::now()).count();
-  return set(easy, CURLOPT_TIMEOUT_MS, std::max<long>(left, 1)) &&
+  // Rounded up: when libcurl's clock says that time is up, ours says so too.
+  const auto left =
+      std::chrono::ceil<milliseconds>(conditions.deadline - steady_clock::now()) + milliseconds(1);
+  return set(easy, CURLOPT_TIMEOUT_MS, std::max<long>(left.count(), 1)) &&
          set(easy, CURLOPT_CONNECTTIMEOUT_MS,
              static_cast<long>(conditions.connect_timeout.count())) &&
          set(easy, CURLOPT_LOW_SPEED_LIMIT, static_cast<long>(conditions.low_speed_bytes)) &&
@@ -137,7 +138,7 @@ bool set_limits(CURL* easy, const HttpConditions& conditions) {
 /// Nothing from the environment, nothing on its own initiative.
 bool set_manners(CURL* easy) {
   return set(easy, CURLOPT_NOSIGNAL, 1L) && set(easy, CURLOPT_PROTOCOLS_STR, "http,https") &&
-         set(easy, CURLOPT_REDIR_PROTOCOLS_STR, "") && set(easy, CURLOPT_FOLLOWLOCATION, 0L) &&
+         set(easy, CURLOPT_REDIR_PROTOCOLS_STR, "https") && set(easy, CURLOPT_FOLLOWLOCATION, 0L) &&
          set(easy, CURLOPT_PROXY, "") && set(easy, CURLOPT_NOPROXY, "*") &&
          set(easy, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED)) &&
          set(easy, CURLOPT_PATH_AS_IS, 1L) && set(easy, CURLOPT_HTTP09_ALLOWED, 0L) &&
