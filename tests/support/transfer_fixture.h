@@ -5,12 +5,22 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <ostream>
 #include <string>
 
 #include "sandbox-image/agent/digest.h"
 #include "sandbox-image/agent/transfer.h"
 #include "tests/support/https_server.h"
 #include "tests/support/temp_dir.h"
+
+namespace sandboxrun {
+
+/// How a failed comparison shows an error.
+inline void PrintTo(const Error& error, std::ostream* out) {
+  *out << to_string(error.kind) << ": " << error.message;
+}
+
+}  // namespace sandboxrun
 
 namespace sandboxrun::test {
 
