@@ -74,12 +74,22 @@ static bool user_ids_are_mapped(bool* known) {
   return !(inside == 0 && outside == 0 && length == UINT32_MAX);
 }
 
+/* A working directory that a descriptor leaked from outside gave would be a way out of the root;
+ * its path cannot be told from inside. */
+static bool working_directory_is_inside(void) {
+  char path[4096];
+  return getcwd(path, sizeof path) != NULL && path[0] == '/';
+}
+
 bool sandbox_check(const struct guard_options* options, struct guard_features* features,
                    char* detail, size_t detail_size) {
   const bool gvisor = on_gvisor();
   bool known = false;
   bool mapped = user_ids_are_mapped(&known);
   features->user_namespace = gvisor || !known ? "n/a" : mapped ? "yes" : "no";
+  if (!working_directory_is_inside()) {
+    return complain(detail, detail_size, "the working directory lies outside the root");
+  }
   if (options->skip_environment_checks) return true;
 
   struct statvfs root;
@@ -105,7 +115,7 @@ static const char* disable_speculation(unsigned long what) {
   if (prctl(PR_SET_SPECULATION_CTRL, what, PR_SPEC_FORCE_DISABLE, 0, 0) == 0) return "yes";
   int state = prctl(PR_GET_SPECULATION_CTRL, what, 0, 0, 0);
   if (state < 0) return "n/a";
-  if (state == PR_SPEC_NOT_AFFECTED || (state & PR_SPEC_FORCE_DISABLE) != 0) return "yes";
+  if (state == PR_SPEC_NOT_AFFECTED || ((unsigned)state & PR_SPEC_FORCE_DISABLE) != 0) return "yes";
   return "no";
 }
 

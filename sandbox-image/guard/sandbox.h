@@ -6,8 +6,8 @@
 #include "record.h"
 
 /* Looks from inside whether the sandbox is what was promised: PID 1, no capability, a system call
- * filter, a read-only root, mapped user ids where required. Fills features->user_namespace. On
- * false `detail` says what is missing. */
+ * filter, a read-only root, a working directory inside it, mapped user ids where required. Fills
+ * features->user_namespace. On false `detail` says what is missing. */
 bool sandbox_check(const struct guard_options* options, struct guard_features* features,
                    char* detail, size_t detail_size);
 

@@ -98,6 +98,28 @@ TEST(GuardContainerRunc, RunsWithoutAUserNamespaceWhereNoneIsRequired) {
   EXPECT_EQ(field(container.record(), "features.userNamespace"), "no");
 }
 
+TEST(GuardWorkingDirectory, T49_OneThatLeadsOutOfTheRootIsRefused) {
+  TempFolder folder;
+  std::filesystem::copy_file(built_program("guard"), folder.path() / "guard");
+  std::filesystem::copy_file("/usr/bin/busybox", folder.path() / "busybox");
+  std::filesystem::create_directory(folder.path() / "inside");
+  write_file(folder.path() / "log", "");
+  ProcessSpec spec{.argv = {"/guard", "--unsafe-skip-environment-checks", "--termination-log",
+                            "/log", "--", "/busybox", "echo", "ran"}};
+  spec.before_exec = [&] {
+    if (chdir("/usr") != 0 || chroot(folder.path().c_str()) != 0) _exit(98);
+  };
+  auto outside = run_process(spec);
+  EXPECT_EQ(outside.code, 125);
+  EXPECT_EQ(outside.out, "");
+  EXPECT_EQ(field(parse_record(read_file(folder.path() / "log")), "detail"),
+            "the working directory lies outside the root");
+  spec.before_exec = [&] {
+    if (chroot(folder.path().c_str()) != 0 || chdir("/inside") != 0) _exit(98);
+  };
+  EXPECT_EQ(run_process(spec).out, "ran\n");
+}
+
 TEST_P(GuardContainer, T26_TheTokenIsNowhereForTheRunToSee) {
   Container container(spec(shell("env; cat /proc/self/environ /proc/1/environ /proc/1/cmdline "
                                  "2>/dev/null | tr '\\0' '\\n'; exit 0"),
