@@ -19,7 +19,7 @@ struct BundleInput {
   std::vector<std::string> env;  ///< "NAME=value", each name once
   std::vector<BundleMount> mounts;
   std::uint32_t id_base = 0;
-  std::string cgroup_path;  ///< "/sandboxrun/<id>"
+  std::string cgroup_path;  ///< "/sandboxrun-<id>"
   bool limit_swap = true;
 };
 

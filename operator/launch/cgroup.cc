@@ -70,7 +70,7 @@ bool machine_has_swap() {
 
 Result<Cgroup> Cgroup::for_run(const std::string& id) {
   Cgroup group;
-  group.path_ = "/sandboxrun/" + id;
+  group.path_ = "/sandboxrun-" + id;
   if (exists(kRoot + "/cgroup.controllers")) {
     std::ifstream file(kRoot + "/cgroup.controllers");
     std::string all;

@@ -8,7 +8,7 @@
 
 namespace sandboxrun::launch {
 
-/// The control group of one run, "/sandboxrun/<id>" in every hierarchy (cgroup v1, v2 or both).
+/// The control group of one run, "/sandboxrun-<id>" in every hierarchy (cgroup v1, v2 or both).
 /// The runtime makes it; we read it after the run's end and remove it.
 class Cgroup {
  public:

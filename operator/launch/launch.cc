@@ -47,7 +47,7 @@ Result<std::string> render_bundle(const run::Plan& plan, const Options& options)
                                                describe_environment(plan), "[token]"),
                         .mounts = bundle_mounts(plan),
                         .id_base = *base,
-                        .cgroup_path = "/sandboxrun/[id]"});
+                        .cgroup_path = "/sandboxrun-[id]"});
 }
 
 }  // namespace sandboxrun::launch

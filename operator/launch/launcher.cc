@@ -187,7 +187,8 @@ run::Layout Launcher::layout() const {
 bool Launcher::fill_volumes() {
   if (auto added = add_mounts(); !added) return fail(Obstacle::Sandbox, added.error());
   if (!run::needs_prepare(plan_)) return true;
-  PrepareEvents events(events_, plan_);
+  const bool cached = environment_ && environment_->placed();
+  PrepareEvents events(events_, plan_, cached);
   agent::AgentContext context{
       .staging_dir = stage_->scratch_path(),
       .owner = std::pair(id_base_ + kPrepareId, id_base_ + kPrepareId),
@@ -195,7 +196,6 @@ bool Launcher::fill_volumes() {
       .progress = [&](const agent::AgentProgress& progress) { events.progress(progress); },
       .have_environment =
           [&](const protocol::EnvironmentOrder&) { return environment_->placed(); }};
-  const bool cached = environment_ && environment_->placed();
   const TimePoint start = now();
   auto report = agent::prepare(run::prepare_order(plan_, layout()), context);
   if (environment_ && !cached && report.environment) {
@@ -206,7 +206,7 @@ bool Launcher::fill_volumes() {
   }
   note_stop();
   observer_.prepared(report, start, now());
-  events.ended(report, cached);
+  events.ended(report);
   return !report.failure;
 }
 
@@ -261,6 +261,7 @@ bool Launcher::execute() {
                            .disk = stage_->disk(),
                            .max_disk_bytes = disk,
                            .cancel = cancel_,
+                           .hurry = options_.hurry,
                            .began = [&] { events.begin(); },
                            .output = events_.output};
   auto end = run_bundle(request);
@@ -281,6 +282,7 @@ void Launcher::collect() {
   CollectEvents events(events_);
   agent::AgentContext context{
       .staging_dir = stage_->scratch_path(),
+      .stop = options_.hurry,
       .progress = [&](const agent::AgentProgress& progress) { events.progress(progress); }};
   const TimePoint start = now();
   auto collected = agent::collect(run::collect_order(plan_, layout()), context);

@@ -89,7 +89,9 @@ Result<void> make_point(const BundleMount& mount, int upper, std::uint32_t owner
     }
     auto next = open_directory(at.get(), component, "making a mount point");
     if (!next) {
-      if (auto made = make_owned_directory(at.get(), component, 0755, owner); !made) return made;
+      // The runtime gives a new tmpfs the mode of the folder that it covers.
+      const mode_t mode = rest.empty() && mount.type == "tmpfs" ? 01777 : 0755;
+      if (auto made = make_owned_directory(at.get(), component, mode, owner); !made) return made;
       next = open_directory(at.get(), component, "making a mount point");
     }
     if (!next) return std::unexpected(next.error());

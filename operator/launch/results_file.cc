@@ -16,14 +16,14 @@ namespace sandboxrun::launch {
 Result<std::string> store_archive(int archive, std::int64_t bytes, const std::string& folder,
                                   const run::Plan& plan) {
   const bool zstd = plan.results->format == protocol::ArchiveFormat::TarZstd;
-  const std::string name =
-      (plan.name.empty() ? "results" : plan.name) + (zstd ? ".tar.zst" : ".tar.gz");
+  const std::string stem = plan.name.empty() ? "results" : plan.name;
+  const std::string extension = zstd ? ".tar.zst" : ".tar.gz";
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   const UniqueFd directory(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory) return system_failure("the results folder (--results)", errno);
 
-  const std::string partial = "." + name + "." + random_hex(8) + ".partial";
+  const std::string partial = "." + stem + "." + random_hex(8) + ".partial";
   const auto failed = [&](int number) {
     unlinkat(directory.get(), partial.c_str(), 0);
     return system_failure("storing the results archive", number);
@@ -39,10 +39,14 @@ Result<std::string> store_archive(int archive, std::int64_t bytes, const std::st
     if (sent < 0) return failed(errno);
     if (sent == 0) return failed(EIO);
   }
-  if (renameat(directory.get(), partial.c_str(), directory.get(), name.c_str()) != 0) {
-    return failed(errno);
+  for (int number = 1;; ++number) {
+    const std::string name = stem + (number > 1 ? "." + std::to_string(number) : "") + extension;
+    if (renameat2(directory.get(), partial.c_str(), directory.get(), name.c_str(),
+                  RENAME_NOREPLACE) == 0) {
+      return (std::filesystem::path(folder) / name).string();
+    }
+    if (errno != EEXIST) return failed(errno);
   }
-  return (std::filesystem::path(folder) / name).string();
 }
 
 }  // namespace sandboxrun::launch

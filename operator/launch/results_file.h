@@ -9,8 +9,9 @@
 namespace sandboxrun::launch {
 
 /// Copies the open results archive to <folder>/<run>.tar.gz (or .tar.zst), making the folder.
-/// Guarantees: the file appears whole, by rename; an older archive of that name is replaced.
-/// Gives the file's path. Errors: System.
+/// Guarantees: the file appears whole, by rename; an archive that is there already stays what it
+/// is, and the new one becomes <run>.2.tar.gz, <run>.3.tar.gz, ... Gives the file's path. Errors:
+/// System.
 Result<std::string> store_archive(int archive, std::int64_t bytes, const std::string& folder,
                                   const run::Plan& plan);
 

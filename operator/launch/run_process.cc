@@ -112,6 +112,7 @@ class Process {
   Clock::time_point started_at_;
   Clock::time_point limit_;  // of the present phase
   std::optional<Clock::time_point> kill_at_;
+  bool hurried_ = false;
 };
 
 Result<void> Process::prepare() {
@@ -204,6 +205,10 @@ void Process::ask_to_stop(StopKind kind) {
 
 void Process::check_times() {
   if (request_.cancel.stop_requested()) ask_to_stop(StopKind::Cancelled);
+  if (request_.hurry.stop_requested() && kill_at_ && !hurried_) {
+    hurried_ = true;
+    kill_at_ = Clock::now();
+  }
   if (disk_exceeded_) ask_to_stop(StopKind::DiskExceeded);
   if (Clock::now() >= limit_) {
     ask_to_stop(end_.started ? StopKind::Deadline : StopKind::StartDeadline);
@@ -298,6 +303,7 @@ Result<RunEnd> Process::run() {
   if (auto started = start(); !started) return std::unexpected(started.error());
   {
     const std::stop_callback on_cancel(request_.cancel, wake);
+    const std::stop_callback on_hurry(request_.hurry, wake);
     std::unique_ptr<DiskWatch> watch;
     if (request_.max_disk_bytes > 0) {
       watch = std::make_unique<DiskWatch>(request_.disk, request_.max_disk_bytes, request_.cgroup,

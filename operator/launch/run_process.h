@@ -27,6 +27,7 @@ struct RunRequest {
   int disk = -1;                            ///< the folder of the disk volumes
   std::int64_t max_disk_bytes = 0;  ///< what the run may write there; 0: no volume is on disk
   std::stop_token cancel;
+  std::stop_token hurry;                               ///< after `cancel`: without grace
   std::function<void()> began;                         ///< the sandbox runs
   std::function<void(bool, std::string_view)> output;  ///< is_stderr, bytes
 };

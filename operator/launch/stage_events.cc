@@ -13,10 +13,22 @@ std::string_view unit_of(Step step) {
   return step == Step::Unpack || step == Step::Archive ? "entries" : "bytes";
 }
 
-std::string describe(const protocol::Placed& placed) {
-  std::string text = human_size(placed.bytes);
-  if (placed.entries > 0) text += ", " + std::to_string(placed.entries) + " entries";
-  return text;
+// "2,014 files"; folders and links count too, but nobody calls them entries.
+std::string count_of(std::int64_t count, std::string_view noun) {
+  std::string digits = std::to_string(count);
+  for (std::size_t i = digits.size(); i > 3;) {
+    i -= 3;
+    digits.insert(i, ",");
+  }
+  return digits + " " + std::string(noun) + (count == 1 ? "" : "s");
+}
+
+// "sha256:9c1e2a..41": enough to compare by eye; the status has all of it.
+std::string short_digest(std::string_view digest) {
+  constexpr std::size_t kFront = 13;
+  if (digest.size() <= kFront + 4) return std::string(digest);
+  return std::string(digest.substr(0, kFront)) + ".." +
+         std::string(digest.substr(digest.size() - 2));
 }
 
 }  // namespace
@@ -76,34 +88,51 @@ void StageEvents::ended(std::string_view summary) {
   }
 }
 
-PrepareEvents::PrepareEvents(const Events& events, const run::Plan& plan)
-    : events_(events), plan_(plan) {
+PrepareEvents::PrepareEvents(const Events& events, const run::Plan& plan, bool cached)
+    : events_(events), plan_(plan), cached_(cached) {
   enter(plan.archive ? Stage::Environment : Stage::Assets);
 }
 
 void PrepareEvents::enter(Stage stage) {
   if (current_ && stage_ == stage) return;
-  if (current_) current_->ended("");
+  // Assets come after the environment, which is then in its place.
+  if (current_) current_->ended(environment_summary());
   stage_ = stage;
   current_.emplace(events_, stage);
 }
 
 void PrepareEvents::progress(const agent::AgentProgress& progress) {
-  enter(progress.subject == Subject::Environment ? Stage::Environment : Stage::Assets);
+  const bool environment = progress.subject == Subject::Environment;
+  enter(environment ? Stage::Environment : Stage::Assets);
+  if (environment && progress.step == Step::Fetch) fetched_bytes_ = progress.done;
+  if (environment && progress.step == Step::Unpack) unpacked_entries_ = progress.done;
   current_->progress(progress.done, progress.total, unit_of(progress.step));
 }
 
-void PrepareEvents::ended(const protocol::PrepareReport& report, bool cached) {
+void PrepareEvents::ended(const protocol::PrepareReport& report) {
   if (report.failure) return;
-  std::string summary;
-  if (stage_ == Stage::Environment && report.environment) {
-    summary = cached ? "cached" : describe(*report.environment);
-  } else if (stage_ == Stage::Assets) {
-    std::int64_t bytes = 0;
-    for (const protocol::Placed& placed : report.assets) bytes += placed.bytes;
-    summary = std::to_string(report.assets.size()) + " placed, " + human_size(bytes);
+  if (report.environment) unpacked_entries_ = report.environment->entries;
+  if (stage_ == Stage::Environment && !plan_.assets.empty()) enter(Stage::Assets);
+  current_->ended(stage_ == Stage::Environment ? environment_summary() : assets_summary(report));
+}
+
+std::string PrepareEvents::environment_summary() const {
+  const std::string verified = "verified " + short_digest(plan_.archive->digest);
+  if (cached_) return "cached   " + verified;
+  return "fetched " + human_size(fetched_bytes_) + "   " + verified + "   unpacked " +
+         count_of(unpacked_entries_, "file");
+}
+
+std::string PrepareEvents::assets_summary(const protocol::PrepareReport& report) const {
+  std::int64_t bytes = 0;
+  for (const protocol::Placed& placed : report.assets) bytes += placed.bytes;
+  std::string verified;
+  for (const run::PlanAsset& asset : plan_.assets) {
+    if (!asset.digest.empty()) verified += (verified.empty() ? "" : ", ") + asset.name;
   }
-  current_->ended(summary);
+  std::string text = std::to_string(report.assets.size()) + " placed, " + human_size(bytes);
+  if (!verified.empty()) text += " (" + verified + " verified)";
+  return text;
 }
 
 void CollectEvents::progress(const agent::AgentProgress& progress) const {
@@ -112,9 +141,8 @@ void CollectEvents::progress(const agent::AgentProgress& progress) const {
 
 void CollectEvents::ended(const protocol::CollectReport& report, const std::string& file) {
   if (report.failure) return;
-  std::string summary =
-      human_size(report.bytes) + ", " + std::to_string(report.entries) + " entries";
-  if (!file.empty()) summary += ", " + file;
+  std::string summary = count_of(report.entries, "file") + ", " + human_size(report.bytes);
+  if (!file.empty()) summary += " -> " + file;
   stage_.ended(summary);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -29,15 +30,21 @@ class StageEvents {
 /// The stages Environment and Assets, told apart from the agent's progress.
 class PrepareEvents {
  public:
-  PrepareEvents(const Events& events, const run::Plan& plan);
+  /// `cached`: the environment is there already.
+  PrepareEvents(const Events& events, const run::Plan& plan, bool cached);
   void progress(const agent::AgentProgress& progress);
-  void ended(const protocol::PrepareReport& report, bool cached);
+  void ended(const protocol::PrepareReport& report);
 
  private:
   void enter(Stage stage);
+  std::string environment_summary() const;
+  std::string assets_summary(const protocol::PrepareReport& report) const;
 
   const Events& events_;
   const run::Plan& plan_;
+  const bool cached_;
+  std::int64_t fetched_bytes_ = 0;  // of the environment
+  std::int64_t unpacked_entries_ = 0;
   std::optional<StageEvents> current_;
   Stage stage_ = Stage::Environment;
 };
