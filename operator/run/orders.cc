@@ -1,6 +1,7 @@
 #include "operator/run/orders.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "operator/run/path.h"
@@ -38,6 +39,22 @@ std::string assets_sub_path(const Plan& plan, std::size_t index) {
     return std::string(kSharedDataFolder) + target.substr(kDataDir.size());
   }
   return std::to_string(index);
+}
+
+/// The folders of the shared read-only folder, parents first. They are not the run's.
+void add_shared_folders(const Plan& plan, const Layout& layout,
+                        std::vector<protocol::DirectoryOrder>& out) {
+  std::set<std::string> folders;
+  for (std::size_t i = 0; i < plan.assets.size(); ++i) {
+    if (!is_within(plan.assets[i].target, kDataDir)) continue;
+    const std::string path = assets_sub_path(plan, i);
+    for (auto end = path.find('/'); end != std::string::npos; end = path.find('/', end + 1)) {
+      folders.insert(path.substr(0, end));
+    }
+  }
+  for (const std::string& folder : folders) {
+    out.push_back({.path = layout.assets_dir + "/" + folder, .mode = 0755});
+  }
 }
 
 /// A path of the run as prepare sees it in a writable volume.
@@ -234,10 +251,11 @@ protocol::PrepareOrder prepare_order(const Plan& plan, const Layout& layout) {
   order.pixi_unpack = layout.pixi_unpack;
   const bool one_data_mount = data_is_one_mount(plan) && has_data_assets(plan);
   for (const std::string& path : planned_directories(plan)) {
-    // Inside the shared read-only folder the run owns nothing: placing makes its folders.
+    // Inside the shared read-only folder the run owns nothing.
     if (one_data_mount && is_within(path, kDataDir)) continue;
     order.directories.push_back({.path = in_volume(path, layout)});
   }
+  if (one_data_mount) add_shared_folders(plan, layout, order.directories);
   if (plan.archive) {
     order.environment = protocol::EnvironmentOrder{
         .source = located<protocol::Source>(plan.archive->source, layout),

@@ -124,7 +124,7 @@ Stepped<Placed> prepare_environment(const PrepareOrder& order, const AgentContex
   auto unpacked = item.unpack_into(*fetched, environment.destination, environment.format,
                                    environment.limits, /*writable=*/false);
   if (!unpacked) return std::unexpected(unpacked.error());
-  return Placed{.digest = "", .bytes = fetched->bytes, .entries = unpacked->entries};
+  return Placed{.digest = fetched->digest, .bytes = fetched->bytes, .entries = unpacked->entries};
 }
 
 Stepped<Placed> prepare_asset(int index, const PrepareOrder& order, const AgentContext& context) {
