@@ -49,6 +49,12 @@ int rank(InterruptionKind kind) {
   return kind == InterruptionKind::Deleted ? 2 : 0;
 }
 
+// We stop a pod by its deadline, so a deadline that follows our request is no cause of its own.
+bool is_our_doing(const std::optional<StopRequest>& stop, const Interruption& interruption) {
+  if (!stop || interruption.kind != InterruptionKind::Deadline) return false;
+  return !stop->at || !interruption.at || *interruption.at >= *stop->at;
+}
+
 struct Candidate {
   StopCause cause;
   int rank = 0;
@@ -112,7 +118,7 @@ std::optional<StopCause> first_stop(const AttemptFacts& facts,
     add(*asked, 0);
   }
   for (const Interruption& interruption : facts.interruptions) {
-    if (facts.stop && interruption.kind == InterruptionKind::Deadline) continue;
+    if (is_our_doing(facts.stop, interruption)) continue;
     const Reason reason = reason_of(interruption.kind, run_started);
     add({reason, interruption.at, message_of(interruption, reason)}, rank(interruption.kind));
   }

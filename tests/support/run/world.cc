@@ -110,7 +110,7 @@ Ended ended(int exit_code, double start, double finish, std::string message,
                .termination_message = std::move(message)};
 }
 
-World::World() : plan(full_plan()), now(at(100)) {
+World::World() : plan(full_plan()) {
   seen.wishes.created = at(0);
   pod().presence = Presence::Present;
   pod().name = "weather-1";
@@ -127,6 +127,7 @@ World::World() : plan(full_plan()), now(at(100)) {
   pod().over = true;
   pod().run.state = ended(0, 10, 20, write({}), "Completed");
   pod().collect.state = ended(0, 3, 25, good_collect_report(), "Completed");
+  now = at(100);
 }
 
 void World::exits(int code) {
