@@ -35,8 +35,9 @@ what to run
       --config-map NAME=DIR  the same for a ConfigMap; both may be repeated
 
 what comes out
-      --results DIR          store the results archive in DIR, which is made if need be; an archive
-                             that is already there is not overwritten (default: it is not kept)
+      --results DIR          store the results as DIR/NAME.tar.gz (or .tar.zst); DIR is made if need
+                             be; what is there already is kept, the new archive then becomes
+                             NAME.2.tar.gz and so on (default: results are not kept)
   -q, --quiet                no progress and no summary, only the program's output and errors
   -o, --output yaml|json     at the end print the run with its status on stdout; the program's
                              stdout then goes to stderr

@@ -78,7 +78,7 @@ void note_results(Screen& screen, const run::Plan& plan, const std::string& resu
   if (!plan.results && !results_dir.empty()) {
     screen.note("--results has nothing to store: the manifest has no spec.results");
   } else if (plan.results && !plan.results->upload && results_dir.empty()) {
-    screen.note("the results will be hashed but not kept; --results DIR stores them");
+    screen.note("the results will not be kept; --results DIR stores them");
   }
 }
 

@@ -147,8 +147,9 @@ void Screen::ended(launch::Stage stage, std::string_view summary, milliseconds t
   }
   current_.reset();
   if (display_.quiet) return;
-  // Tidying up is of interest only if somebody has to wait for it.
-  if (stage == launch::Stage::CleanUp && summary.empty() && took < kLongEnoughToTell) {
+  // Our own housekeeping is of interest only if somebody has to wait for it.
+  const bool housekeeping = stage == launch::Stage::CleanUp || stage == launch::Stage::Setup;
+  if (housekeeping && summary.empty() && took < kLongEnoughToTell) {
     draw();
     return;
   }

@@ -24,6 +24,11 @@ std::string explain(const run::Status& status) {
                           run::ConditionType::ResultsStored}) {
     const run::Condition* condition = status.find(type);
     if (condition == nullptr || condition->status != run::ConditionStatus::False) continue;
+    // Nobody asked for it, or the run didn't come that far: no cause of anything.
+    if (condition->reason == "Skipped" || condition->reason == "NotRequested" ||
+        condition->reason == "NotReached") {
+      continue;
+    }
     const std::string more = one_line(condition->message);
     if (more.empty() || why.find(more) != std::string::npos) continue;
     why += (why.empty() ? "" : "\n") + more;
