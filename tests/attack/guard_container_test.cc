@@ -241,6 +241,26 @@ TEST_P(GuardContainer, T21_TheRunCannotStopEndOrOutliveTheGuardsDeadline) {
   EXPECT_EQ(field(container.record(), "cause"), "deadline");
 }
 
+TEST_P(GuardContainer, T21_ACommandThatMakesTheGuardItsTracerOnlyStopsItself) {
+  Container container(spec({"--deadline", "1", "--grace", "0", "--", "/usr/bin/python3", "-c",
+                            "import ctypes, os, signal\n"
+                            "if os.fork() == 0: os._exit(0)\n"
+                            "print(ctypes.CDLL(None).ptrace(0, 0, 0, 0), flush=True)\n"
+                            "os.kill(os.getpid(), signal.SIGUSR1)\n"}));
+  auto end = container.wait();
+  EXPECT_EQ(end.code, 124) << end.err;
+  EXPECT_EQ(end.out, "0\n");
+  EXPECT_EQ(field(container.record(), "signal"), "9");
+}
+
+TEST_P(GuardContainer, T20_ADescriptorStormEndsAtTheLimit) {
+  Container container(spec({"--nofile", "50", "--", "/usr/bin/python3", "-c",
+                            "import os\nn = 3\ntry:\n"
+                            "  while True: os.open('/dev/null', 0); n += 1\n"
+                            "except OSError as e: print(n, e.strerror)\n"}));
+  EXPECT_EQ(container.wait().out, "50 Too many open files\n");
+}
+
 TEST_P(GuardContainer, KillMinusOneByTheRunReachesOnlyItsOwnProcesses) {
   Container container(spec(shell("sleep 300 & kill -9 -1; wait; echo survived; exit 5")));
   auto end = container.wait();

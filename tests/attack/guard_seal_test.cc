@@ -16,6 +16,13 @@ using Matrix = std::map<std::string, std::string>;
 
 enum class Place { Machine, Runc, Runsc };
 
+std::string to_string(Place place) {
+  return place == Place::Machine ? "Machine" : place == Place::Runc ? "Runc" : "Runsc";
+}
+void PrintTo(Place place, std::ostream* out) {
+  *out << to_string(place);
+}
+
 Matrix parse_matrix(const std::string& text) {
   Matrix matrix;
   std::istringstream lines(text);
@@ -72,11 +79,7 @@ class GuardSeal : public testing::TestWithParam<Place> {
 
 INSTANTIATE_TEST_SUITE_P(Places, GuardSeal,
                          testing::Values(Place::Machine, Place::Runc, Place::Runsc),
-                         [](const auto& parameter) {
-                           return parameter.param == Place::Machine ? "Machine"
-                                  : parameter.param == Place::Runc  ? "Runc"
-                                                                    : "Runsc";
-                         });
+                         [](const auto& parameter) { return to_string(parameter.param); });
 
 TEST_P(GuardSeal, N3_S3_OnlyUnixSocketsWithoutNetwork) {
   auto expected = all("EPERM", {"socket_inet",

@@ -37,6 +37,10 @@ struct BadLine {
   std::string error;
 };
 
+void PrintTo(const BadLine& line, std::ostream* out) {
+  *out << testing::PrintToString(line.error);
+}
+
 class GuardBadCommandLine : public testing::TestWithParam<BadLine> {};
 
 TEST_P(GuardBadCommandLine, N4_IsOneLineOnStderrExit125AndNothingRuns) {

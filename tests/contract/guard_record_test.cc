@@ -1,7 +1,7 @@
 // The record that the guard leaves, whatever the run writes into its place.
 #include <gtest/gtest.h>
 
-#include "operator/base/json_writer.h"
+#include "sandbox-image/protocol/guard_record.h"
 #include "tests/support/guard_process.h"
 
 namespace sandboxrun::test {
@@ -58,6 +58,33 @@ TEST(GuardRecord, ATokenOver128BytesIsRefused) {
   EXPECT_EQ(end.code, 125);
   EXPECT_EQ(end.out, "");
   EXPECT_EQ(field(guard.record(), "detail"), "SANDBOXRUN_TOKEN is longer than 128 bytes");
+}
+
+TEST(GuardRecord, EveryKindOfEndDecodesAsWhatTheReaderKnows) {
+  using protocol::GuardCause;
+  struct Case {
+    std::vector<std::string> arguments;
+    GuardCause cause;
+    int code;
+  };
+  const std::string sleep = "/bin/sleep";
+  for (const auto& [arguments, cause, code] : std::vector<Case>{
+           {{"--", "/bin/sh", "-c", "echo text > $LOG; exit 3"}, GuardCause::Exited, 3},
+           {{"--", "/bin/sh", "-c", "kill -9 $$"}, GuardCause::Signaled, 137},
+           {{"--", "/nonexistent"}, GuardCause::NotFound, 127},
+           {{"--", "/etc/passwd"}, GuardCause::NotExecutable, 126},
+           {{"--deadline", "1", "--", sleep, "60"}, GuardCause::Deadline, 124},
+           {{"--step", "9", "1", "/bin/false", "--", sleep, "60"}, GuardCause::SetupFailed, 123},
+           {{"--step", "1", "2", sleep, "60", "--", sleep, "60"}, GuardCause::SetupTimeout, 123},
+           {{"--nofile", "0"}, GuardCause::GuardFailed, 125}}) {
+    DirectGuard guard(arguments, {"SANDBOXRUN_TOKEN=4f0c"});
+    EXPECT_EQ(guard.wait().code, code);
+    auto record = protocol::decode_guard_record(guard.record_text());
+    ASSERT_TRUE(record.has_value()) << record.error().message;
+    EXPECT_EQ(record->cause, cause);
+    EXPECT_EQ(record->code, code);
+    EXPECT_EQ(record->token, "4f0c");
+  }
 }
 
 TEST(GuardRecord, KeepsTheRunsOwnText) {

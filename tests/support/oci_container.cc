@@ -147,6 +147,10 @@ std::string to_string(Runtime runtime) {
   return runtime == Runtime::Runc ? "Runc" : "Runsc";
 }
 
+void PrintTo(Runtime runtime, std::ostream* out) {
+  *out << to_string(runtime);
+}
+
 Container::Container(const ContainerSpec& spec)
     : runtime_(spec.runtime), id_("sandboxrun-" + folder_.path().extension().string().substr(1)) {
   const fs::path& folder = folder_.path();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,8 @@ namespace sandboxrun::test {
 enum class Runtime { Runc, Runsc };
 
 std::string to_string(Runtime runtime);
+/// For GoogleTest.
+void PrintTo(Runtime runtime, std::ostream* out);
 
 /// A hardened container in whose place of PID 1 the guard runs. The defaults are what a run gets;
 /// tests switch single promises off to see the guard refuse.
