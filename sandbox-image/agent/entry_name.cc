@@ -74,7 +74,7 @@ Result<void> check_link_target(std::string_view path, std::string_view target) {
     return unsafe("its link target holds a NUL byte");
   }
   if (target.front() == '/') {
-    return unsafe("it is a symbolic link to the absolute path " + quoted(target) +
+    return unsafe("it is a symbolic link to the absolute path " + quote_name(target) +
                   "; only links relative to their own folder are allowed");
   }
   int above = depth_of(path) - 1;
@@ -85,10 +85,10 @@ Result<void> check_link_target(std::string_view path, std::string_view target) {
     if (component != "..") {
       named = true;
     } else if (named) {
-      return unsafe("it is a symbolic link to " + quoted(target) +
+      return unsafe("it is a symbolic link to " + quote_name(target) +
                     ", which has \"..\" after a name; \"..\" may only begin a target");
     } else if (--above < 0) {
-      return unsafe("it is a symbolic link to " + quoted(target) + ", which leaves the tree");
+      return unsafe("it is a symbolic link to " + quote_name(target) + ", which leaves the tree");
     }
   }
   return {};
@@ -118,7 +118,7 @@ std::string escaped(std::string_view text) {
   return shown;
 }
 
-std::string quoted(std::string_view name) {
+std::string quote_name(std::string_view name) {
   if (name.size() <= kMaxShown) return '"' + escaped(name) + '"';
   std::size_t cut = kMaxShown;
   while (cut > 0 && (static_cast<unsigned char>(name[cut]) & 0xc0U) == 0x80U) --cut;

@@ -25,9 +25,9 @@ Result<void> check_link_target(std::string_view path, std::string_view target);
 
 /// A file name as it may be shown: in double quotes, control characters, bidirectional overrides
 /// and bytes that are not UTF-8 as \xNN, at most about 200 bytes of it.
-std::string quoted(std::string_view name);
+std::string quote_name(std::string_view name);
 
-/// Text of another program as it may be shown: as quoted(), without the quotes and the limit.
+/// Text of another program as it may be shown: as quote_name(), without the quotes and the limit.
 std::string escaped(std::string_view text);
 
 }  // namespace sandboxrun::agent

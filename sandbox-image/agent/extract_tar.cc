@@ -183,7 +183,7 @@ Result<void> Extraction::read_entries() {
       const char* name = archive_entry_pathname(entry);
       // What concerns the archive as a whole is said without the entry at which it came to light.
       if (stream_too_long_ || name == nullptr) return taken;
-      return failure_within("archive entry " + quoted(name), taken.error());
+      return failure_within("archive entry " + quote_name(name), taken.error());
     }
     if (progress_) progress_(tally_);
   }
@@ -273,7 +273,7 @@ Result<void> Extraction::take_link(archive_entry* entry, const std::string& path
   if (const char* existing = archive_entry_hardlink(entry); existing != nullptr) {
     const auto from = entry_path(existing);
     if (!from)
-      return failure(ErrorKind::ArchiveUnsafe, "it is a hard link to " + quoted(existing) +
+      return failure(ErrorKind::ArchiveUnsafe, "it is a hard link to " + quote_name(existing) +
                                                    ", which is no name inside the archive");
     if (archive_entry_size(entry) > 0) {
       return failure(ErrorKind::ArchiveUnsafe, "it is a hard link with content of its own");

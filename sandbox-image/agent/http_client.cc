@@ -227,9 +227,10 @@ std::unexpected<Error> timed_out(CURL* easy, const HttpConditions& conditions) {
 std::unexpected<Error> certificate_refused(CURL* easy) {
   long verdict = X509_V_OK;
   curl_easy_getinfo(easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
-  const std::string cause = verdict == X509_V_OK
-                                ? "it is not for this host"
-                                : std::string(X509_verify_cert_error_string(verdict));
+  // The chain's verdict; unset when the chain was good and only the name was wrong.
+  const bool only_name = verdict == X509_V_OK || verdict == X509_V_ERR_UNSPECIFIED;
+  const std::string cause =
+      only_name ? "it is not for this host" : X509_verify_cert_error_string(verdict);
   return failure(ErrorKind::Denied, "the server's certificate is refused: " + cause);
 }
 
@@ -247,8 +248,9 @@ std::unexpected<Error> describe(CURLcode code, CURL* easy, const Exchange& excha
       return failure(ErrorKind::Transport, "no connection");
     case CURLE_PARTIAL_FILE:
       return failure(ErrorKind::Transport, "the body ended early");
-    case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
+      return failure(ErrorKind::Transport, "the answer is not HTTP/1.1");
+    case CURLE_URL_MALFORMAT:
     case CURLE_OUT_OF_MEMORY:
       return failure(ErrorKind::Internal, curl_easy_strerror(code));
     default:

@@ -57,7 +57,7 @@ struct Level {
 
 std::unexpected<Error> at_entry(std::string_view path, const Error& error) {
   if (path.empty()) return std::unexpected(error);
-  return failure_within(quoted(path), error);
+  return failure_within(quote_name(path), error);
 }
 
 class Walk {
@@ -157,7 +157,7 @@ Result<void> empty_folder(int root) {
     for (const std::string& name : *names) {
       if (::unlinkat(here, name.c_str(), 0) == 0) continue;
       if (errno != EISDIR && errno != EPERM && errno != EACCES) {
-        return system_failure("removing " + quoted(name), errno);
+        return system_failure("removing " + quote_name(name), errno);
       }
       if (::unlinkat(here, name.c_str(), AT_REMOVEDIR) == 0) continue;
       deeper = name;
@@ -166,7 +166,7 @@ Result<void> empty_folder(int root) {
     if (!deeper.empty()) {
       UniqueFd next(open_to_empty(here, deeper.c_str()));
       if (!next || levels.size() >= kMaxRemovalDepth) {
-        return system_failure("emptying " + quoted(deeper), next ? ELOOP : errno);
+        return system_failure("emptying " + quote_name(deeper), next ? ELOOP : errno);
       }
       // What a folder without write permission holds can be removed once its owner may write.
       ::fchmod(next.get(), 0700);
@@ -178,7 +178,7 @@ Result<void> empty_folder(int root) {
     levels.pop_back();
     if (!levels.empty() &&
         ::unlinkat(levels.back().folder.get(), done.c_str(), AT_REMOVEDIR) != 0) {
-      return system_failure("removing " + quoted(done), errno);
+      return system_failure("removing " + quote_name(done), errno);
     }
   }
   return {};

@@ -46,7 +46,7 @@ Result<void> check_program(const std::string& path) {
   }
   if (::access(path.c_str(), X_OK) == 0) return {};
   return failure(ErrorKind::Unavailable,
-                 "pixi-unpack at " + quoted(path) + " is not there or not executable");
+                 "pixi-unpack at " + quote_name(path) + " is not there or not executable");
 }
 
 /// What the tar reader checks entry by entry, checked on what a program left behind.

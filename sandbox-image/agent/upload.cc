@@ -49,9 +49,10 @@ std::expected<void, AttemptFailure> put_once(const RemoteObject& object, const P
                                        }};
   auto response = http_exchange(request, conditions);
   if (!response) return std::unexpected(AttemptFailure::of(response.error()));
+  const bool success = is_success(response->status);
   // S3 stores may begin an answer with 200 before they know how it ends.
-  const bool hidden_error = object.is_s3 && response->body.contains("<Error>");
-  if (is_success(response->status) && !hidden_error) return {};
+  const bool hidden_error = success && object.is_s3 && response->body.contains("<Error>");
+  if (success && !hidden_error) return {};
   AttemptFailure failed = failed_status(object, *response);
   if (response->status >= 300 && response->status < 400) {
     failed.error.message += "; an upload follows no redirect";
