@@ -123,8 +123,11 @@ void spoil_stops(Random& random, World& world, Spoiled& spoiled) {
         InterruptionKind::Deleted,   InterruptionKind::Evicted,   InterruptionKind::StorageExceeded,
         InterruptionKind::Preempted, InterruptionKind::Disrupted, InterruptionKind::Deadline};
     const InterruptionKind kind = kKinds[random.below(6)];
-    deadline_of_unknown_time = kind == InterruptionKind::Deadline && random.one_in(3);
-    world.interrupted(kind, deadline_of_unknown_time ? std::nullopt : when());
+    const bool spoiled_before = spoiled.stopped_before_end;
+    const auto second = when();
+    deadline_of_unknown_time = kind == InterruptionKind::Deadline && !second;
+    if (deadline_of_unknown_time) spoiled.stopped_before_end = spoiled_before;
+    world.interrupted(kind, second);
   }
   if (random.one_in(6)) {
     static const Reason kStops[] = {Reason::Cancelled, Reason::DeadlineExceeded,
@@ -154,7 +157,10 @@ void spoil_presence(Random& random, World& world, Spoiled& spoiled) {
     if (choice == 3) world.pod().number = 2;
     spoiled.not_there = true;
   }
-  if (random.one_in(10)) world.previous = {};
+  // A crash before anything was written: a stop on record would have been.
+  if (random.one_in(10) && !spoiled.not_there && !world.previous.attempts[0].reason) {
+    world.previous = {};
+  }
   world.seen.wishes.cancel = random.one_in(10);
   world.seen.wishes.suspend = random.one_in(10);
   world.plan.backoff_limit = random.below(3);
