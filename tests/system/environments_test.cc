@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <sstream>
@@ -20,6 +19,7 @@
 #include "operator/base/fd.h"
 #include "sandbox-image/agent/digest.h"
 #include "tests/support/child_process.h"
+#include "tests/support/setup_cache.h"
 #include "tests/support/temp_dir.h"
 
 namespace sandboxrun::test {
@@ -35,15 +35,9 @@ struct Entry {
   time_t modified = 0;
 };
 
-std::string cache() {
-  if (const char* given = std::getenv("SANDBOXRUN_CACHE")) return given;
-  const char* home = std::getenv("HOME");
-  return std::string(home == nullptr ? "" : home) + "/.cache/sandboxrun";
-}
-
 std::map<std::string, std::string> lock() {
   std::map<std::string, std::string> values;
-  std::istringstream lines(read_file(cache() + "/environments.lock"));
+  std::istringstream lines(read_file(setup_cache() + "/environments.lock"));
   for (std::string line; std::getline(lines, line);) {
     const auto equals = line.find('=');
     values[line.substr(0, equals)] = line.substr(equals + 1);
@@ -58,7 +52,7 @@ std::string digest_of_file(const std::string& path) {
 }
 
 std::string blob(const std::string& digest) {
-  return cache() + "/oci/blobs/sha256/" + digest.substr(std::string("sha256:").size());
+  return setup_cache() + "/oci/blobs/sha256/" + digest.substr(std::string("sha256:").size());
 }
 
 std::string text_at(const Node& node, std::string_view key) {
@@ -192,7 +186,8 @@ TEST(PythonArchive, BeginsWithTheScriptThatActivatesIt) {
 }
 
 std::string fill(const std::string& manifest) {
-  return run_program({SANDBOXRUN_SOURCE_DIR "/tests/environments/fill.sh", cache(), manifest});
+  return run_program(
+      {SANDBOXRUN_SOURCE_DIR "/tests/environments/fill.sh", setup_cache(), manifest});
 }
 
 TEST(FillManifest, ReplacesWhatTheLockFileNamesAndNothingElse) {
