@@ -1,10 +1,16 @@
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <array>
+#include <cerrno>
+#include <cstddef>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
@@ -107,9 +113,9 @@ TEST_F(TransferAttack, T9_RefusesLengthsThatContradictOrAreNone) {
                          ": 3 attempts; last: the answer's Content-Length is not one number"}));
   }
   for (const std::string path : {"/minus", "/text"}) {
-    EXPECT_EQ(fetch_error(at(server, path)),
-              (Error{ErrorKind::Transport,
-                     server.url(path) + ": 3 attempts; last: Weird server reply"}));
+    EXPECT_EQ(
+        fetch_error(at(server, path)),
+        (Error{ErrorKind::Transport, server.url(path) + ": 3 attempts; last: Weird server reply"}));
   }
   EXPECT_EQ(fetch_error(at(server, "/huge")).kind, ErrorKind::LimitExceeded);
 }
@@ -322,12 +328,13 @@ TEST_F(TransferAttack, T31_TakesCredentialsToNoOtherOrigin) {
   EXPECT_EQ(fetch_text(location), "hello");
   ASSERT_EQ(server.requests().size(), 3U);
   EXPECT_EQ(server.requests()[1].header("authorization"), "Bearer CANARY");
-  ASSERT_EQ(other.requests().size(), 1U);
-  for (const auto& [name, value] : other.requests()[0].headers) {
+  const auto asked = other.requests();
+  ASSERT_EQ(asked.size(), 1U);
+  for (const auto& [name, value] : asked[0].headers) {
     EXPECT_EQ(value.find("CANARY"), std::string::npos) << name;
   }
-  EXPECT_EQ(other.requests()[0].headers.count("referer"), 0U);
-  EXPECT_EQ(other.requests()[0].target, "/x");
+  EXPECT_EQ(asked[0].headers.count("referer"), 0U);
+  EXPECT_EQ(asked[0].target, "/x");
 }
 
 TEST_F(TransferAttack, T31_CredentialsDoNotComeBackAfterADetour) {
@@ -446,9 +453,7 @@ TEST_F(TransferAttack, T34_ARealStoreRefusesAPayloadThatIsNotTheSignedOne) {
   auto done = agent::upload(payload->file.get(), 5, other, "text/plain", target,
                             agent::UploadContext{context_.policy, {}, {}}, tuning_);
   ASSERT_FALSE(done);
-  EXPECT_EQ(done.error(),
-            (Error{ErrorKind::Rejected,
-                   server.endpoint() + "/inputs/k: HTTP 400 (XAmzContentSHA256Mismatch)"}));
+  EXPECT_EQ(done.error(), (Error{ErrorKind::Rejected, server.endpoint() + "/inputs/k: HTTP 400"}));
 }
 
 TEST_F(TransferAttack, T35_RefusesCertificatesItCannotTrace) {
@@ -518,14 +523,30 @@ TEST_F(TransferAttack, T30_TakesNoProxyAndNoNetrcFromItsSurroundings) {
   EXPECT_EQ(proxy.requests().size(), 0U);
 }
 
-TEST_F(TransferAttack, T8_StagesWhereTmpfilesCannotBeMade) {
-  // ramfs has no O_TMPFILE, like gVisor's tmpfs.
+/// Makes O_TMPFILE fail as it does on gVisor's tmpfs. Low word of the flags, little-endian.
+bool forbid_tmpfiles() {
+  std::array<sock_filter, 6> program = {{
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[2])),
+      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_TMPFILE & ~O_DIRECTORY, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  }};
+  const sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+TEST_F(TransferAttack, T8_StagesWithoutANameWhereTmpfilesCannotBeMade) {
   const std::string outcome = with_own_mounts([&]() -> std::string {
-    if (::mount("ramfs", staging_.path().c_str(), "ramfs", 0, nullptr) != 0) return "no ramfs";
-    const int probe = ::open(staging_.path().c_str(), O_TMPFILE | O_RDWR, 0600);
-    if (probe >= 0) return "this file system has O_TMPFILE; the test needs one without";
-    const std::string text = fetch_text(protocol::InlineText{"hello"});
-    return std::filesystem::is_empty(staging_.path()) ? text : "a name was left";
+    if (!forbid_tmpfiles()) return "no seccomp";
+    if (::open(staging_.path().c_str(), O_TMPFILE | O_RDWR, 0600) >= 0) return "O_TMPFILE works";
+    auto fetched = fetch(protocol::InlineText{"hello"});
+    if (!fetched) return fetched.error().message;
+    struct stat info{};
+    if (::fstat(fetched->file.get(), &info) != 0 || info.st_nlink != 0) return "it has a name";
+    return std::filesystem::is_empty(staging_.path()) ? content_of(*fetched) : "a name was left";
   });
   EXPECT_EQ(outcome, "hello");
 }
