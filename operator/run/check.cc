@@ -53,10 +53,10 @@ bool is_repository_part(std::string_view part) {
   if (!(is_lower(part.back()) || is_digit(part.back()))) return false;
   for (std::size_t i = 0; i < part.size(); ++i) {
     const char c = part[i];
-    if (is_lower(c) || is_digit(c) || c == '-') continue;
-    if (c != '.' && c != '_') return false;
+    if (is_lower(c) || is_digit(c)) continue;
+    if (c != '.' && c != '_' && c != '-') return false;
     const std::size_t run = part.find_first_not_of(c, i) - i;
-    if (run > (c == '.' ? 1U : 2U)) return false;
+    if (c != '-' && run > (c == '.' ? 1U : 2U)) return false;
     const char next = part[i + run];
     if (!is_lower(next) && !is_digit(next)) return false;
     i += run - 1;

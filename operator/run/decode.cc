@@ -55,9 +55,8 @@ void read_quantity(const Node& map, std::string_view name, std::string& out) {
   if (node == nullptr) return;
   if (node->kind == Node::Kind::Int) {
     out = std::to_string(node->integer);
-  } else if (node->kind == Node::Kind::String || node->kind == Node::Kind::Float) {
+  } else if (node->kind == Node::Kind::String) {
     out = node->text;
-    if (node->kind == Node::Kind::Float) std::erase(out, '_');
   }
 }
 

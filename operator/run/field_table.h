@@ -13,7 +13,7 @@ enum class FieldKind {
   Enum,     ///< a string, one of `values`
   Integer,  ///< fits into 64 bits
   Boolean,
-  Quantity,  ///< a string or a number, as Kubernetes writes amounts
+  Quantity,  ///< a string or a whole number, as Kubernetes writes amounts
   StringList,
   StringMap,
   Object,

@@ -36,14 +36,16 @@ bool is_scalar(const Node& node) {
   return node.kind != Node::Kind::List && node.kind != Node::Kind::Map;
 }
 
-/// "must be a string, but 0444 is read as a whole number; put it in quotes: \"0444\""
+/// "must be a string, found a whole number (0444); put it in quotes: \"0444\""
 std::string wrong_type(const Node& node, std::string_view wanted) {
   std::string out =
       "must be " + std::string(wanted) + ", found " + std::string(describe(node.kind));
   const bool unquoted = is_scalar(node) && node.kind != Node::Kind::String;
   if (unquoted && !node.text.empty() && node.text.size() <= 64) {
     out += " (" + node.text + ")";
-    if (wanted == "a string") out += "; put it in quotes: " + quoted(node.text);
+    if (wanted == "a string" || wanted.starts_with("an amount")) {
+      out += "; put it in quotes: " + quoted(node.text);
+    }
   }
   const bool number_as_text =
       node.kind == Node::Kind::String && (wanted == "a whole number" || wanted == "true or false");
@@ -101,8 +103,7 @@ void check_scalar(const Node& node, FieldKind kind, const std::string& path, Err
       case FieldKind::Boolean:
         return node.kind == Node::Kind::Bool;
       default:  // Quantity
-        return node.kind == Node::Kind::Int || node.kind == Node::Kind::Float ||
-               node.kind == Node::Kind::String;
+        return node.kind == Node::Kind::Int || node.kind == Node::Kind::String;
     }
   }();
   if (!fits) errors.push_back({path, node.mark, wrong_type(node, expected(kind))});
