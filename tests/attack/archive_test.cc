@@ -230,17 +230,67 @@ TEST(UnpackAttack, T5_ADictionaryOver64MiBIsRefusedBeforeItIsReserved) {
   EXPECT_TRUE(other.unpack(test::zstd(small, 26)).has_value());
 }
 
+/// The children of this thread, as folders of /proc.
+std::vector<std::string> children() {
+  std::ifstream list("/proc/self/task/" + std::to_string(::gettid()) + "/children");
+  std::vector<std::string> folders;
+  for (int pid = 0; list >> pid;) folders.push_back("/proc/" + std::to_string(pid));
+  return folders;
+}
+
+/// The value of a line of /proc/PID/status, without the blanks before it.
+std::string status_of(const std::string& process, const std::string& key) {
+  std::ifstream status(process + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(key + ":"))
+      return line.substr(line.find_first_not_of(" \t", key.size() + 1));
+  }
+  return "";
+}
+
 /// The most that a child of this process has had resident since it was executed, in KiB.
 long peak_of_children() {
   long peak = 0;
-  std::ifstream children("/proc/self/task/" + std::to_string(::gettid()) + "/children");
-  for (int pid = 0; children >> pid;) {
-    std::ifstream status("/proc/" + std::to_string(pid) + "/status");
-    for (std::string line; std::getline(status, line);) {
-      if (line.starts_with("VmHWM:")) peak = std::max(peak, std::stol(line.substr(6)));
-    }
+  for (const std::string& child : children()) {
+    peak = std::max(peak, std::atol(status_of(child, "VmHWM").c_str()));
   }
   return peak;
+}
+
+TEST(UnpackAttack, T26_TheParserHasNoEnvironmentNoOtherFilesAndNoRights) {
+  ::setenv("SANDBOXRUN_CANARY", "canary-in-the-environment", 1);
+  const UniqueFd canary(::open("/etc/passwd", O_RDONLY));  // without close-on-exec
+  TarBuilder tar;
+  for (int i = 0; i < 5000; ++i) tar.file(std::to_string(i), "x");
+  UnpackFolder folder;
+  if (::geteuid() == 0) folder.options.owner = {12345, 23456};
+  std::string environment = "not seen";
+  std::vector<std::string> files;
+  std::string seccomp;
+  std::string new_privileges;
+  std::string capabilities;
+  folder.options.progress = [&](std::int64_t, std::int64_t) {
+    for (const std::string& child : children()) {
+      if (status_of(child, "Seccomp") != "2" || !seccomp.empty()) continue;
+      seccomp = status_of(child, "Seccomp");
+      new_privileges = status_of(child, "NoNewPrivs");
+      capabilities = status_of(child, "CapEff");
+      environment = test::read_file(child + "/environ");
+      for (const auto& file : std::filesystem::directory_iterator(child + "/fd")) {
+        if (std::stoi(file.path().filename()) < 6) continue;
+        files.push_back(std::filesystem::read_symlink(file));
+      }
+    }
+  };
+  ASSERT_TRUE(folder.unpack(tar.finish()).has_value());
+  ::unsetenv("SANDBOXRUN_CANARY");
+  EXPECT_EQ(seccomp, "2");
+  EXPECT_EQ(new_privileges, "1");
+  EXPECT_EQ(environment, "");
+  if (::geteuid() == 0) {
+    EXPECT_EQ(capabilities, "0000000000000000");
+  }
+  EXPECT_THAT(files, testing::Each(StartsWith(folder.root())));
 }
 
 TEST(UnpackAttack, T5_ManyEntriesAndLargeFilesTakeNoMoreMemory) {
