@@ -27,13 +27,14 @@ struct FetchContext {
   std::string staging_dir;  ///< where the unlinked file lives; a 0700 folder of ours
   std::stop_token stop;
   Progress progress;
-  /// Whether `FileLocation` sources may name any path (launcher) or are trusted mounts; both read
-  /// regular files only.
 };
 
-/// Fetches one source whole. Errors: Transport (after all attempts), Rejected (HTTP 4xx),
-/// Denied (scheme, address or redirect refused), LimitExceeded, Timeout, Cancelled, NotFound,
-/// System (disk full). Messages name host, attempts and last cause, never a query or credential.
+/// Fetches one source whole. A `FileLocation` may go through symbolic links (mounts are made of
+/// them) but must end at a regular file. Retries transport errors, HTTP 429 and 5xx, nothing else.
+/// Errors: Transport (after all attempts), Rejected (any other HTTP status), Denied (scheme,
+/// address, certificate, redirect or kind of file refused), LimitExceeded, Timeout, Cancelled,
+/// NotFound, InvalidInput (URL, header, key, CA file), System (disk full). Messages name host,
+/// attempts and last cause, never a query or credential.
 Result<Fetched> fetch(const protocol::Source& source, const FetchContext& context);
 
 struct UploadContext {

@@ -140,10 +140,10 @@ TEST_F(TransferAttack, T5_StopsAtAHeadWithoutEnd) {
 }
 
 TEST_F(TransferAttack, T5_DoesNotReadAnErrorsEndlessBody) {
-  const HttpsServer server(authority_, R"({"/a": [{"status": 404, "size": 2000000000}]})");
+  const HttpsServer server(authority_, R"({"/a": [{"status": 404, "size": 50000000000}]})");
   const auto start = std::chrono::steady_clock::now();
   EXPECT_EQ(fetch_error(at(server, "/a")).message, server.url("/a") + ": HTTP 404");
-  EXPECT_LT(seconds_since(start), 1.5);
+  EXPECT_LT(seconds_since(start), 10.0);
 }
 
 TEST_F(TransferAttack, T36_GivesUpOnAServerThatDrips) {
@@ -164,7 +164,7 @@ TEST_F(TransferAttack, T36_EndsAtTheDeadlineWhateverTheServerDoes) {
     const auto start = std::chrono::steady_clock::now();
     EXPECT_EQ(fetch_error(at(server, path)),
               (Error{ErrorKind::Timeout, server.url(path) + ": not done in time"}));
-    EXPECT_LT(seconds_since(start), 2.0);
+    EXPECT_LT(seconds_since(start), 10.0);
   }
 }
 
@@ -177,7 +177,7 @@ TEST_F(TransferAttack, T36_BoundsAnUploadThatIsNeverAnswered) {
   const auto start = std::chrono::steady_clock::now();
   EXPECT_EQ(upload_text("hello", at(server, "/hangs")),
             server.url("/hangs") + ": not done in time");
-  EXPECT_LT(seconds_since(start), 2.0);
+  EXPECT_LT(seconds_since(start), 10.0);
 }
 
 TEST_F(TransferAttack, T36_SeesTheErrorInsideAnS3AnswerOf200) {
@@ -259,12 +259,14 @@ TEST_F(TransferAttack, T30_ANameCannotChangeItsAddressBetweenCheckAndConnection)
   location.url = "https://rebind.example:" + std::to_string(server.port()) + "/a";
   context_.policy.allow = {"127.0.0.1/32"};
   write_file(dir / "hosts", "127.0.0.1 rebind.example\n");
-  tuning_.first_wait = tuning_.longest_wait = std::chrono::milliseconds(600);
+  tuning_.first_wait = tuning_.longest_wait = std::chrono::seconds(2);
   const std::string outcome = with_own_mounts([&]() -> std::string {
     if (!bind_over(dir / "hosts", "/etc/hosts")) return "no bind mount";
     // The name is allowed at the first attempt, and means another address at the second.
     const std::jthread rebind([&] {
-      std::this_thread::sleep_for(std::chrono::milliseconds(250));
+      while (server.requests().empty()) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      }
       write_file(dir / "hosts", "127.0.0.2 rebind.example\n");
     });
     return fetch_text(location);
