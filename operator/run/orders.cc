@@ -17,6 +17,8 @@ constexpr std::string_view kSharedDataFolder = "data";
 bool data_is_one_mount(const Plan& plan) {
   const auto below = [](const std::string& path) { return is_within(path, kDataDir); };
   if (plan.results && below(plan.results->path)) return false;
+  // A working folder is made for the run, which may write in it.
+  if (is_below(plan.working_dir, kDataDir)) return false;
   return std::ranges::all_of(
       plan.assets, [&](const PlanAsset& asset) { return !below(asset.target) || asset.read_only; });
 }

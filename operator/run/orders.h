@@ -36,7 +36,8 @@ struct Mount {
 
 /// The run's mounts, parents before children. The guard, /tmp and /dev/shm are the renderers'.
 /// /work is always there and writable. /data is there if anything lives below it: as one read-only
-/// mount if all that lives there are read-only assets, else as a writable volume.
+/// mount if all that lives there are read-only assets, else (also with the working folder below it)
+/// as a writable volume.
 std::vector<Mount> mounts_for(const Plan& plan);
 
 /// Where the agent's containers (or the launcher's stage) see volumes and referenced objects.

@@ -67,8 +67,9 @@ Result<Quantity> parse(std::string_view text) {
     if (text.front() == '.') {
       point = true;
     } else {
-      if (out.mantissa > (kMax - 9) / 10) return bad("has too many digits");
-      out.mantissa = out.mantissa * 10 + (text.front() - '0');
+      const int digit = text.front() - '0';
+      if (out.mantissa > (kMax - digit) / 10) return bad("has too many digits");
+      out.mantissa = out.mantissa * 10 + digit;
       ++digits;
       if (point) --out.exponent;
     }

@@ -195,7 +195,9 @@ TEST(Mounts, ShowAReadOnlyDataFolderByOneMount) {
           {.volume = Volume::Work, .target = "/work"},
           {.volume = Volume::Assets, .sub_path = "data", .target = "/data", .read_only = true}}));
   const protocol::PrepareOrder order = prepare_order(plan, Layout{});
-  EXPECT_TRUE(order.directories.empty());
+  EXPECT_EQ(order.directories,
+            (std::vector<protocol::DirectoryOrder>{{.path = "/assets/data", .mode = 0755},
+                                                   {.path = "/assets/data/d", .mode = 0755}}));
   EXPECT_EQ(order.assets[7].destination, "/assets/data/d/7");
 }
 
@@ -216,6 +218,17 @@ TEST(Mounts, ShowAMixedDataFolderAsAWritableVolume) {
   EXPECT_EQ(order.directories[0].path, "/stage/data/d");
   EXPECT_EQ(order.assets[0].destination, "/assets/0");
   EXPECT_EQ(order.assets[1].destination, "/stage/data/d/w");
+}
+
+TEST(Mounts, ShowDataAsAWritableVolumeAroundTheWorkingFolder) {
+  const Plan plan = plan_of(
+      "  workingDir: /data/src\n"
+      "  assets: [{name: r, source: {inline: x}, target: /data/r}]\n");
+  const std::vector<Mount> mounts = mounts_for(plan);
+  ASSERT_EQ(mounts.size(), 3U);
+  EXPECT_EQ(mounts[1], (Mount{.volume = Volume::Data, .target = "/data"}));
+  EXPECT_EQ(prepare_order(plan, Layout{}).directories,
+            (std::vector<protocol::DirectoryOrder>{{.path = "/data/src", .mode = 0777}}));
 }
 
 TEST(Orders, NameTheFilesOfReferences) {
