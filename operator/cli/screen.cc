@@ -20,6 +20,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds kFrame{100};
 constexpr milliseconds kLongEnoughToTell{1000};
 constexpr std::size_t kDefaultColumns = 100;
+constexpr std::size_t kCommandColumns = 60;  // a command may be 128 KiB long
 constexpr std::string_view kErase = "\r\x1b[K";
 constexpr std::string_view kIndent = "  ";
 
@@ -154,7 +155,7 @@ void Screen::ended(launch::Stage stage, std::string_view summary, milliseconds t
     return;
   }
   const bool running = stage == launch::Stage::Running;
-  std::string text = running ? command_ : one_line(summary);
+  std::string text = running ? fit(command_, kCommandColumns) : one_line(summary);
   if (running && !summary.empty()) text += "   " + one_line(summary);
   put_line(finished_line(name_, running ? "ran" : label(stage), text, took, columns()));
 }

@@ -34,7 +34,8 @@ std::string explain(const run::Status& status) {
     why += (why.empty() ? "" : "\n") + more;
   }
   const std::string_view advice = run::info(status.reason()).advice;
-  if (!advice.empty()) why += (why.empty() ? "" : "\n") + std::string(advice);
+  if (!advice.empty() && advice != "Nothing.")
+    why += (why.empty() ? "" : "\n") + std::string(advice);
   return why;
 }
 

@@ -279,6 +279,7 @@ bool Launcher::execute() {
 void Launcher::collect() {
   const bool upload = run::needs_collect(plan_);
   if (!plan_.results || (!upload && options_.results_dir.empty())) return;
+  if (options_.hurry.stop_requested()) return;
   CollectEvents events(events_);
   agent::AgentContext context{
       .staging_dir = stage_->scratch_path(),

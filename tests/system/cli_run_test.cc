@@ -1,0 +1,197 @@
+// `sandboxrun run` as it is called, in a real sandbox: exit codes, streams, the terminal, Ctrl-C.
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <stdexcept>
+
+#include "operator/base/document.h"
+#include "operator/run/yaml_reader.h"
+#include "tests/support/cli_process.h"
+#include "tests/support/setup_cache.h"
+#include "tests/support/temp_dir.h"
+
+namespace sandboxrun::test {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Key;
+using testing::Not;
+
+using Files = std::map<std::string, std::string>;
+
+// The regular files of an archive, by name.
+Files read_archive(const std::string& path) {
+  const std::unique_ptr<archive, decltype(&archive_read_free)> reader(archive_read_new(),
+                                                                      &archive_read_free);
+  archive_read_support_filter_gzip(reader.get());
+  archive_read_support_format_tar(reader.get());
+  if (archive_read_open_filename(reader.get(), path.c_str(), 1 << 16) != ARCHIVE_OK) {
+    throw std::runtime_error("cannot read " + path);
+  }
+  Files files;
+  archive_entry* entry = nullptr;
+  while (archive_read_next_header(reader.get(), &entry) == ARCHIVE_OK) {
+    if (archive_entry_filetype(entry) != AE_IFREG) continue;
+    std::string content(static_cast<std::size_t>(archive_entry_size(entry)), '\0');
+    const la_ssize_t got = archive_read_data(reader.get(), content.data(), content.size());
+    if (got != static_cast<la_ssize_t>(content.size())) {
+      throw std::runtime_error("short entry in " + path);
+    }
+    files[archive_entry_pathname(entry)] = std::move(content);
+  }
+  return files;
+}
+
+class CliRun : public testing::Test {
+ protected:
+  CliRun() {
+    // The sandbox's root, which is nobody here, must reach its stage.
+    std::filesystem::permissions(dir_.path(), std::filesystem::perms{0711});
+  }
+  std::vector<std::string> arguments(const std::string& manifest,
+                                     const std::vector<std::string>& more = {}) {
+    std::vector<std::string> words = {"run",
+                                      "-f",
+                                      manifest,
+                                      "--images",
+                                      setup_cache() + "/oci",
+                                      "--cache",
+                                      setup_cache() + "/launcher",
+                                      "--state-dir",
+                                      dir_ / "state"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  CliResult run(const std::string& manifest, const std::vector<std::string>& more = {}) {
+    return run_cli(arguments(manifest, more));
+  }
+  // A manifest of our own for the small image.
+  std::string manifest(std::string_view command, std::string_view more = {}) {
+    const std::string path = dir_ / "own.yaml";
+    write_file(path,
+               "apiVersion: sandboxrun.dev/v1alpha1\nkind: SandboxRun\n"
+               "metadata: {name: own}\nspec:\n  environment:\n    image: " +
+                   locked("LOCK_TINY_IMAGE") + "\n  command: " + std::string(command) + "\n" +
+                   std::string(more));
+    return path;
+  }
+  std::vector<std::string> left_behind() {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(dir_ / "state")) {
+      names.push_back(entry.path().filename());
+    }
+    return names;
+  }
+
+  TempDir dir_;
+};
+
+TEST_F(CliRun, StatusIsPrintedAsYamlAndTheProgramsOutputGoesToStderr) {
+  const CliResult result = run(manifest("[echo, hello]"), {"-q", "-o", "yaml"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.err, "hello\n");
+  const auto object = run::parse_yaml(result.out);
+  ASSERT_TRUE(object.has_value()) << object.error().message;
+  EXPECT_EQ(object->find("apiVersion")->text, "sandboxrun.dev/v1alpha1");
+  EXPECT_EQ(object->find("kind")->text, "SandboxRun");
+  EXPECT_EQ(object->find("metadata")->find("name")->text, "own");
+  const Node& status = *object->find("status");
+  const Node& succeeded = status.find("conditions")->items.at(0);
+  EXPECT_EQ(succeeded.find("type")->text, "Succeeded");
+  EXPECT_EQ(succeeded.find("status")->text, "True");
+  EXPECT_EQ(succeeded.find("reason")->text, "Completed");
+  EXPECT_EQ(status.find("run")->find("exitCode")->integer, 0);
+  EXPECT_EQ(status.find("environment")->find("image")->find("reference")->text,
+            locked("LOCK_TINY_IMAGE"));
+}
+
+TEST_F(CliRun, W11_TheProgramsExitCodeIsOurs) {
+  const CliResult result = run(manifest("[sh, -c, 'echo out; echo err >&2; exit 7']"), {"-q"});
+  EXPECT_EQ(result.exit_code, 7);
+  EXPECT_EQ(result.out, "out\n");
+  EXPECT_EQ(result.err, "err\n");
+}
+
+TEST_F(CliRun, ACommandThatIsNotThereHasTheShellsExitCode) {
+  const CliResult result = run(manifest("[no-such-program]"));
+  EXPECT_EQ(result.exit_code, 127);
+  EXPECT_THAT(result.err, HasSubstr("StartFailed"));
+}
+
+TEST_F(CliRun, ADeadlineEndsTheRunWith124AndSaysSo) {
+  const CliResult result = run(manifest("[sleep, '60']", "  activeDeadlineSeconds: 1\n"));
+  EXPECT_EQ(result.exit_code, 124);
+  EXPECT_THAT(result.err, HasSubstr("own  Failed       DeadlineExceeded   exit 124   total "));
+  EXPECT_THAT(left_behind(), IsEmpty());
+}
+
+TEST_F(CliRun, ResultsThatAreThereAlreadyAreKept) {
+  const std::string own = manifest("[touch, /results/a]", "  results: {skipUpload: true}\n");
+  std::filesystem::create_directory(dir_ / "out");
+  write_file(dir_ / "out/own.tar.gz", "mine");
+  const CliResult result = run(own, {"--results", dir_ / "out"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(read_file(dir_ / "out/own.tar.gz"), "mine");
+  EXPECT_THAT(read_archive(dir_ / "out/own.2.tar.gz"), ElementsAre(Key("a")));
+}
+
+TEST_F(CliRun, BinaryOutputArrivesUnchangedInAPipe) {
+  const CliResult result = run(manifest(R"([printf, '\000\033[2J\377\r\n'])"), {"-q"});
+  EXPECT_EQ(result.out, std::string("\0\x1b[2J\xff\r\n", 8));
+}
+
+TEST_F(CliRun, OnATerminalProgressIsDrawnAndTheProgramCannotDriveIt) {
+  CliOnTerminal terminal(arguments(manifest(R"([printf, 'plain\n\033]0;owned\007\033[2J\n'])")));
+  EXPECT_EQ(terminal.finish(), 0);
+  const std::string& screen = terminal.screen();
+  EXPECT_THAT(screen, HasSubstr("\rown  running      printf "));  // live
+  EXPECT_THAT(screen, HasSubstr("\r\x1b[Kown  ran          printf "));
+  EXPECT_THAT(screen, HasSubstr("  plain\r\n"));
+  EXPECT_THAT(screen, HasSubstr("  \\x1b]0;owned\\x07\\x1b[2J\r\n"));
+  EXPECT_THAT(screen, Not(HasSubstr("\x1b]")));
+  EXPECT_THAT(screen, Not(HasSubstr("\x1b[2J")));
+  EXPECT_THAT(screen, HasSubstr("\x1b[1;32mSucceeded\x1b[0m    exit 0   total "));
+}
+
+TEST_F(CliRun, CtrlCCancelsAndStillCollects) {
+  CliOnTerminal terminal(arguments(
+      manifest("[sh, -c, 'trap \"echo saved > /results/a; exit 3\" TERM; echo started; while :; do "
+               "sleep 0.1; done']",
+               "  results: {skipUpload: true}\n"),
+      {"--results", dir_ / "out"}));
+  ASSERT_TRUE(terminal.wait_for("  started")) << terminal.screen();
+  terminal.type("\x03");
+  EXPECT_EQ(terminal.finish(), 143);
+  EXPECT_THAT(terminal.screen(), HasSubstr("cancelling: "));
+  EXPECT_THAT(terminal.screen(), HasSubstr("Cancelled   exit 143"));
+  EXPECT_EQ(read_archive(dir_ / "out/own.tar.gz").at("a"), "saved\n");
+  EXPECT_THAT(left_behind(), IsEmpty());
+}
+
+TEST_F(CliRun, CtrlCTwiceKillsWithoutWaitingAndStillCleansUp) {
+  CliOnTerminal terminal(
+      arguments(manifest("[sh, -c, 'trap \"\" TERM; echo started; while :; do sleep 0.1; done']",
+                         "  results: {skipUpload: true}\n"),
+                {"--results", dir_ / "out"}));
+  ASSERT_TRUE(terminal.wait_for("  started")) << terminal.screen();
+  const auto start = std::chrono::steady_clock::now();
+  terminal.type("\x03");
+  ASSERT_TRUE(terminal.wait_for("cancelling: ")) << terminal.screen();
+  terminal.type("\x03");
+  EXPECT_EQ(terminal.finish(), 137);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));  // grace: 10 s
+  EXPECT_TRUE(std::filesystem::is_empty(dir_ / "out"));
+  EXPECT_THAT(left_behind(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace sandboxrun::test
