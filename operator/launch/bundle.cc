@@ -43,6 +43,11 @@ void write_rlimit(JsonWriter& json, std::string_view type, std::int64_t value) {
   json.end_object();
 }
 
+/// No file can be larger than the volumes are together.
+std::int64_t largest_file(const run::Plan& plan) {
+  return plan.scratch.size_bytes + (plan.results ? plan.results->max_bytes : 0);
+}
+
 void write_process(JsonWriter& json, const BundleInput& input) {
   json.key("process").begin_object();
   json.member("terminal", false);
@@ -53,7 +58,7 @@ void write_process(JsonWriter& json, const BundleInput& input) {
   json.end_object();
   std::vector<std::string> args = {guard_path()};
   const run::GuardOptions options{.nofile = kOpenFiles,
-                                  .fsize_bytes = input.plan.limits.ephemeral_storage_bytes,
+                                  .fsize_bytes = largest_file(input.plan),
                                   .require_userns = true,
                                   .record_fd = kRecordFd};
   std::ranges::move(run::guard_arguments(input.plan, options), std::back_inserter(args));

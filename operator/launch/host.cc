@@ -1,6 +1,5 @@
 #include "operator/launch/host.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -55,7 +54,7 @@ std::optional<std::uint32_t> range_of_root(const char* file) {
 
 }  // namespace
 
-Result<Runtime> open_program(const std::string& path, std::string_view what) {
+Result<Program> open_program(const std::string& path, std::string_view what) {
   const std::string name(what);
   if (path.empty()) return failure(ErrorKind::InvalidInput, name + " is required");
   if (!is_plain_absolute(path)) {
@@ -67,10 +66,9 @@ Result<Runtime> open_program(const std::string& path, std::string_view what) {
   const std::unique_ptr<char, decltype(&std::free)> real(realpath(path.c_str(), nullptr),
                                                          &std::free);
   if (!real) {
-    return failure(ErrorKind::Unavailable,
-                   name +
-                       " does not exist there; install it (Debian: apt install runc) or name "
-                       "another by its absolute path");
+    return failure(ErrorKind::Unavailable, name +
+                                               " does not exist there; install it or name "
+                                               "another by its absolute path");
   }
   std::string resolved = real.get();
   for (std::size_t end = resolved.size(); end != 0 && end != std::string::npos;
@@ -82,14 +80,12 @@ Result<Runtime> open_program(const std::string& path, std::string_view what) {
                          "writable by no one else");
     }
   }
-  UniqueFd program(open(resolved.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (!program) return system_failure(name, errno);
   struct stat info{};
-  if (fstat(program.get(), &info) != 0) return system_failure(name, errno);
+  if (lstat(resolved.c_str(), &info) != 0) return system_failure(name, errno);
   if (!S_ISREG(info.st_mode) || (info.st_mode & S_IXUSR) == 0) {
     return failure(ErrorKind::Denied, name + " is not an executable file");
   }
-  return Runtime{.program = std::move(program), .path = std::move(resolved)};
+  return Program{.path = std::move(resolved)};
 }
 
 Result<std::uint32_t> subordinate_base(std::uint32_t configured) {

@@ -4,7 +4,6 @@
 #include <string>
 
 #include "operator/base/error.h"
-#include "operator/base/fd.h"
 
 /// What the machine must offer before anything of a run is touched.
 namespace sandboxrun::launch {
@@ -14,16 +13,15 @@ inline constexpr std::uint32_t kRunId = 64000;      ///< the run and its results
 inline constexpr std::uint32_t kPrepareId = 64001;  ///< what was placed for it
 inline constexpr std::uint32_t kMappedIds = 65536;
 
-/// An OCI runtime that may be executed.
-struct Runtime {
-  UniqueFd program;  ///< the checked file itself; executed by this descriptor
-  std::string path;
+/// A program that may be executed.
+struct Program {
+  std::string path;  ///< without symbolic links; only root can put something else there
 };
 
 /// Checks a configured program: absolute path without "." and "..", a regular executable file
 /// behind it that, like every folder on the way, only root can change.
 /// Errors: Unavailable (missing), Denied (the rule it breaks). Messages name `what`, not the path.
-Result<Runtime> open_program(const std::string& path, std::string_view what);
+Result<Program> open_program(const std::string& path, std::string_view what);
 
 /// The first of kMappedIds host ids that only runs use: `configured`, else root's range in
 /// /etc/subuid and /etc/subgid, else 200000. Errors: Unavailable, InvalidInput.

@@ -52,7 +52,7 @@ class Launcher {
   Observer observer_;
   StartDeadline deadline_;
 
-  Runtime runtime_;
+  Program runtime_;
   UniqueFd guard_;
   std::uint32_t id_base_ = 0;
   std::optional<Cgroup> cgroup_;

@@ -90,7 +90,7 @@ Result<void> make_point(const BundleMount& mount, int upper, std::uint32_t owner
     auto next = open_directory(at.get(), component, "making a mount point");
     if (!next) {
       // The runtime gives a new tmpfs the mode of the folder that it covers.
-      const mode_t mode = rest.empty() && mount.type == "tmpfs" ? 01777 : 0755;
+      const mode_t mode = mount.destination == "/tmp" ? 01777 : 0755;
       if (auto made = make_owned_directory(at.get(), component, mode, owner); !made) return made;
       next = open_directory(at.get(), component, "making a mount point");
     }

@@ -83,6 +83,7 @@ Result<std::vector<EnvValue>> resolve_environment(const run::Plan& plan, const O
     if (!value) return failure_within("env " + variable.name, value.error());
     values.emplace_back(variable.name, std::move(*value));
   }
+  std::ranges::copy(run::sandbox_variables(plan), std::back_inserter(values));
   return values;
 }
 
@@ -98,6 +99,7 @@ std::vector<EnvValue> describe_environment(const run::Plan& plan) {
                                            (variable.from_config_map ? "ConfigMap " : "Secret ") +
                                            ref.name + ", key " + ref.key + "]");
   }
+  std::ranges::copy(run::sandbox_variables(plan), std::back_inserter(values));
   return values;
 }
 

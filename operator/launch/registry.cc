@@ -24,7 +24,7 @@ constexpr int kPollMilliseconds = 100;
 constexpr std::size_t kMaxSaid = 4096;  // the last words of skopeo that are kept
 
 /// In the child.
-[[noreturn]] void become_skopeo(int program, int said, const std::string& directory,
+[[noreturn]] void become_skopeo(const std::string& program, int said, const std::string& directory,
                                 const std::string& reference, std::uint32_t user, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   const int null = open("/dev/null", O_RDWR);
@@ -55,7 +55,7 @@ constexpr std::size_t kMaxSaid = 4096;  // the last words of skopeo that are kep
   argv.push_back(nullptr);
   std::string home = "HOME=" + directory;
   std::array<char*, 2> environment = {home.data(), nullptr};
-  fexecve(program, argv.data(), environment.data());
+  execve(program.c_str(), argv.data(), environment.data());
   _exit(127);
 }
 
@@ -105,7 +105,7 @@ Result<std::string> fetch_to_layout(const std::string& reference, const Registry
   const pid_t child = fork();
   if (child < 0) return system_failure("fetching an image", errno);
   if (child == 0) {
-    become_skopeo(skopeo->program.get(), writing.get(), directory, reference, options.user, parent);
+    become_skopeo(skopeo->path, writing.get(), directory, reference, options.user, parent);
   }
   writing.reset();
   std::string said;

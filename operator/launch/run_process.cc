@@ -56,7 +56,7 @@ struct Pipe {
 };
 
 /// In the child: nothing of the launcher's is left but what `fds` lists, as 0 to 3.
-[[noreturn]] void become_runtime(const Runtime& runtime, std::vector<char*>& argv,
+[[noreturn]] void become_runtime(const Program& runtime, std::vector<char*>& argv,
                                  std::array<int, 4> fds, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(125);
@@ -65,12 +65,11 @@ struct Pipe {
   sigemptyset(&none);
   for (int number = 1; number < NSIG; ++number) signal(number, SIG_DFL);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  const int program = fcntl(runtime.program.get(), F_DUPFD_CLOEXEC, 16);
   for (int& fd : fds) fd = fcntl(fd, F_DUPFD_CLOEXEC, 16);
   for (int i = 0; i < static_cast<int>(fds.size()); ++i) dup2(fds[static_cast<std::size_t>(i)], i);
   close_range(static_cast<unsigned>(fds.size()), ~0U, CLOSE_RANGE_CLOEXEC);
   char* no_environment[] = {nullptr};
-  syscall(SYS_execveat, program, "", argv.data(), no_environment, AT_EMPTY_PATH);
+  execve(runtime.path.c_str(), argv.data(), no_environment);
   _exit(127);
 }
 

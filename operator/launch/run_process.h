@@ -17,7 +17,7 @@ namespace sandboxrun::launch {
 
 /// What is executed, and within which bounds.
 struct RunRequest {
-  const Runtime& runtime;
+  const Program& runtime;
   std::string bundle_path;  ///< absolute; holds config.json and the empty folder "runtime"
   std::string id;
   const Cgroup& cgroup;
