@@ -295,6 +295,12 @@ protocol::CollectOrder collect_order(const Plan& plan, const Layout& layout) {
   return order;
 }
 
+std::vector<std::pair<std::string, std::string>> sandbox_variables(const Plan& plan) {
+  std::vector<std::pair<std::string, std::string>> variables;
+  if (plan.results) variables.emplace_back("SANDBOXRUN_RESULTS", plan.results->path);
+  return variables;
+}
+
 std::vector<std::string> guard_arguments(const Plan& plan, const GuardOptions& options) {
   std::vector<std::string> out;
   const auto flag = [&](std::string_view name, std::string value) {

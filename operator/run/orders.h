@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "operator/run/plan.h"
@@ -78,6 +79,10 @@ std::vector<ReferencedObject> collect_references(const Plan& plan);
 protocol::PrepareOrder prepare_order(const Plan& plan, const Layout& layout);
 /// Assumes: plan.results is set.
 protocol::CollectOrder collect_order(const Plan& plan, const Layout& layout);
+
+/// Variables that the sandbox sets itself, over whatever image and run say: SANDBOXRUN_RESULTS, the
+/// results folder, if results are collected. The guard's token is the renderer's.
+std::vector<std::pair<std::string, std::string>> sandbox_variables(const Plan& plan);
 
 /// What the administrator or the renderer adds to the guard's command line. No flag for what is
 /// not set.

@@ -42,7 +42,7 @@ class GuardContainer : public testing::TestWithParam<Runtime> {
 INSTANTIATE_TEST_SUITE_P(Runtimes, GuardContainer, testing::Values(Runtime::Runc, Runtime::Runsc),
                          [](const auto& parameter) { return to_string(parameter.param); });
 
-TEST_P(GuardContainer, S2_RunsInAHardenedSandboxAndRecordsItsFeatures) {
+TEST_P(GuardContainer, S2_L10_RunsInAHardenedSandboxAndRecordsItsFeatures) {
   Container container(spec(shell("echo message > /dev/termination-log; echo out; exit 7",
                                  {"--require-userns", "--deadline", "60"}),
                            {"SANDBOXRUN_TOKEN=abc"}));

@@ -84,7 +84,7 @@ TEST(PackAttack, T12_NamesAreEscapedInErrors) {
             unsafe("results: \"\\x1b[31m\\x0afake: line\": it is a named pipe"));
 }
 
-TEST(PackAttack, T12_StopsAtTheFirstFileTooMany) {
+TEST(PackAttack, N9_T12_StopsAtTheFirstFileTooMany) {
   ResultsFolder results;
   results.options.max_entries = 100;
   for (int i = 0; i < 2000; ++i) test::write_file(results / std::to_string(i), "");
@@ -99,7 +99,7 @@ TEST(PackAttack, T12_ApparentSizesCount) {
   EXPECT_EQ(refusal_of(results).kind, ErrorKind::LimitExceeded);
 }
 
-TEST(PackAttack, T12_ADeepTreeIsRefusedWithoutRecursion) {
+TEST(PackAttack, N9_T12_ADeepTreeIsRefusedWithoutRecursion) {
   ResultsFolder results;
   std::string path = results.root();
   for (int i = 0; i < 300; ++i) path += "/d";

@@ -160,7 +160,7 @@ TEST_F(Cli, W3_ResultsAreUploadedOrSkippedAndNeverBoth) {
   EXPECT_THAT(both.out, HasSubstr("spec.results"));
 }
 
-TEST_F(Cli, RunRefusesABadManifestWith125BeforeAnythingIsTouched) {
+TEST_F(Cli, W17_RunRefusesABadManifestWith125BeforeAnythingIsTouched) {
   const CliResult result =
       run({"-f", file(manifest({}, "python:3.12")), "--results", dir_ / "out"});
   EXPECT_EQ(result.exit_code, 125);

@@ -194,7 +194,7 @@ TEST(GuardCommandLine, G3_SetsUmask0077) {
   EXPECT_EQ(guard.wait().out, "0077\n");
 }
 
-TEST(GuardCommandLine, G2_RecordsWhatTheKernelSaysOfSpeculation) {
+TEST(GuardCommandLine, G2_T50_RecordsWhatTheKernelSaysOfSpeculation) {
   DirectGuard guard(
       {"--", "/bin/sh", "-c",
        "sed -n 's/^Speculation_Store_Bypass:\\t//p;s/^SpeculationIndirectBranch:\\t//p' "

@@ -96,7 +96,7 @@ TEST(Examples, HelloPrintsItsLine) {
   EXPECT_EQ(end.out, "hello from the sandbox\n");
 }
 
-TEST(Examples, WeatherDrawsItsPictureAndSumsUpTheData) {
+TEST(Examples, P8_WeatherDrawsItsPictureAndSumsUpTheData) {
   const TempFolder folder;
 
   const auto end = run_manifest(filled("weather"), folder.path(), {"-o", "json"});

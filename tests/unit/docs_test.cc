@@ -27,17 +27,39 @@ const fs::path& root() {
   return path;
 }
 
+// The good and bad manifests are cases of one test; a number at the beginning of a file's name
+// counts as one in a test's name: t13-image-tag.yaml is "Manifest.T13_".
+void add_manifests(std::set<std::string>& names) {
+  const std::regex numbered(R"(([a-z]\d+)-.*\.yaml)");
+  for (const char* verdict : {"good", "bad"}) {
+    for (const auto& entry :
+         fs::directory_iterator(root() / "tests/contract/manifests" / verdict)) {
+      std::smatch match;
+      const std::string name = entry.path().filename();
+      if (!std::regex_match(name, match, numbered)) continue;
+      std::string number = match[1].str();
+      number[0] = static_cast<char>(number[0] - 'a' + 'A');
+      names.insert("Manifest." + number + "_");
+    }
+  }
+}
+
 // "Suite.Name" of every test in the tree.
 std::set<std::string> all_tests() {
   std::set<std::string> names;
   const std::regex declaration(R"(TEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)\s*\))");
+  const std::regex parameter(R"re("([WGNPLST]\d+_\w+)")re");  // a named case of a TEST_P
   for (const auto& entry : fs::recursive_directory_iterator(root() / "tests")) {
     if (entry.path().extension() != ".cc") continue;
     const std::string text = read(entry.path());
     for (std::sregex_iterator it(text.begin(), text.end(), declaration), end; it != end; ++it) {
       names.insert((*it)[1].str() + "." + (*it)[2].str());
     }
+    for (std::sregex_iterator it(text.begin(), text.end(), parameter), end; it != end; ++it) {
+      names.insert("Parameter." + (*it)[1].str());
+    }
   }
+  add_manifests(names);
   return names;
 }
 
