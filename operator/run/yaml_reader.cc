@@ -38,6 +38,9 @@ class TreeBuilder final : public YAML::EventHandler {
   Node take() { return std::move(root_); }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
+    // yaml-cpp stands still before a token that begins nothing, and would do so for ever.
+    if (mark.pos <= document_start_) throw Refusal{mark_of(mark), "not YAML: text outside a map"};
+    document_start_ = mark.pos;
     root_ = Node{};
     root_.mark = mark_of(mark);
     open_.clear();
@@ -174,6 +177,7 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
   const DocumentLimits& limits_;
+  int document_start_ = -1;
   Node root_;
   std::vector<Open> open_;
 };

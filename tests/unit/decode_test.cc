@@ -157,6 +157,12 @@ TEST(YamlReader, T42_BoundsSizeAndDepth) {
   EXPECT_EQ(deep.error().message, "1:4: nested deeper than 3 levels");
 }
 
+TEST(YamlReader, T42_EndsAtATokenThatBeginsNothing) {
+  const auto node = parse_yaml(", found\na: b\n");
+  ASSERT_FALSE(node.has_value());
+  EXPECT_EQ(node.error().message, "1:1: not YAML: text outside a map");
+}
+
 TEST(YamlReader, T42_SurvivesDeepNestingWithoutALimitOfItsOwn) {
   EXPECT_FALSE(parse_yaml(std::string(100'000, '[')).has_value());
   EXPECT_FALSE(parse_yaml(std::string(100'000, '{')).has_value());
