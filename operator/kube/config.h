@@ -76,6 +76,7 @@ struct Config {
   PemSource client_certificate;
   PemSource client_key;
   Credentials credentials;
+  std::vector<std::pair<std::string, std::string>> impersonate;  ///< Impersonate-* headers
   std::optional<Proxy> proxy;
   std::string default_namespace = "default";
   std::string source;  ///< for messages: "in-cluster" or the kubeconfig's path and context
