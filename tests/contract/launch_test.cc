@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <set>
 #include <sstream>
@@ -98,7 +99,7 @@ TEST_F(Launch, P7_TheDeadlineEndsARunThatIgnoresSigterm) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 20s);
 }
 
-TEST_F(Launch, L8_AForkBombIsBoundedAndTheRunEnds) {
+TEST_F(Launch, T20_AForkBombIsBoundedAndTheRunEnds) {
   const auto end = runs.run_shell(
       "i=0; while [ $i -lt 3000 ]; do sleep 100 & i=$((i+1)); done 2>/dev/null; echo done",
       "activeDeadlineSeconds: 60");
@@ -233,6 +234,23 @@ TEST_F(Launch, P5_P6_AnAssetIsReadOnlyForeignAndExact) {
   EXPECT_THAT(end.err, HasSubstr("can't create /work/deep/in.txt"));
 }
 
+TEST_F(Launch, P6_WhatWasPlacedBelongsToAnotherUserThanTheRun) {
+  const auto end =
+      runs.run_shell("id -u; stat -c %u /data/a /work/b",
+                     "assets:\n- {name: a, target: /data/a, source: {inline: x}}\n"
+                     "- {name: b, target: /work/b, readOnly: false, source: {inline: x}}");
+  EXPECT_EQ(end.out, "64000\n64001\n64001\n") << end.message();
+}
+
+TEST_F(Launch, P8_TheResultsArchiveGivesBackEveryByte) {
+  const auto end = runs.run_shell("mkdir /results/d; printf '\\000\\377\\n' > /results/d/bytes",
+                                  "results: {path: /results, skipUpload: true}");
+  ASSERT_EQ(end.reason(), "Completed") << end.message();
+  const std::string command = "tar -C " + runs.folder + " -xzf " + end.outcome.results_file;
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  EXPECT_EQ(file_text(runs.folder + "/d/bytes"), std::string("\0\377\n", 3));
+}
+
 TEST_F(Launch, P5_AnEmptyAssetIsPlaced) {
   const auto end = runs.run_shell(
       "wc -c < /data/empty", "assets:\n- {name: a, target: /data/empty, source: {inline: ''}}");
@@ -298,6 +316,42 @@ TEST_F(Launch, L2_AMissingRuntimeFailsClosed) {
   EXPECT_THAT(end.message(), Not(HasSubstr("no-such-runtime")));
   EXPECT_EQ(end.outcome.exit_code, 125);
   EXPECT_FALSE(end.outcome.started);
+}
+
+TEST_F(Launch, L1_NothingSwitchesTheSandboxOff) {
+  for (const char* name : {"SANDBOXRUN_BARE", "AR_GATEWAY_BARE", "container"}) setenv(name, "1", 1);
+  EXPECT_EQ(runs.run_shell("id -u").out, "64000\n");
+  runs.options.runtime = "/usr/sbin/no-such-runtime";
+  EXPECT_EQ(runs.run_shell("id -u").out, "");
+}
+
+/// A runtime that makes the bundle weaker before it hands it to runc.
+std::string weakening_runtime(const std::string& folder, const std::string& sed) {
+  const std::string runtime = folder + "/runtime";
+  write_text(runtime,
+             "#!/bin/sh\nfor last; do b=$bundle; bundle=$id; id=$last; done\n"
+             "/bin/sed '" +
+                 sed +
+                 "' $bundle/config.json >$bundle/new && "
+                 "/bin/mv $bundle/new $bundle/config.json\nexec /usr/sbin/runc \"$@\"\n");
+  chmod(runtime.c_str(), 0755);
+  return runtime;
+}
+
+TEST_F(Launch, L10_ASandboxThatIsWeakerThanPromisedRunsNothing) {
+  for (const char* sed : {"s/\"path\":\"rootfs\",\"readonly\":true/\"path\":\"rootfs\"/",
+                          "s/\"effective\":\\[\\]/\"effective\":[\"CAP_KILL\"]/;"
+                          "s/\"bounding\":\\[\\]/\"bounding\":[\"CAP_KILL\"]/;"
+                          "s/\"permitted\":\\[\\]/\"permitted\":[\"CAP_KILL\"]/;"
+                          "s/\"inheritable\":\\[\\]/\"inheritable\":[\"CAP_KILL\"]/;"
+                          "s/\"ambient\":\\[\\]/\"ambient\":[\"CAP_KILL\"]/",
+                          "s/\"seccomp\":{.*},\"maskedPaths\"/\"maskedPaths\"/"}) {
+    runs.options.runtime = weakening_runtime(runs.folder, sed);
+    const auto end = runs.run_shell("echo started");
+    EXPECT_EQ(end.reason(), "GuardFailed") << sed << ": " << end.message();
+    EXPECT_EQ(end.out, "") << sed;
+    EXPECT_EQ(end.outcome.exit_code, 125) << sed;
+  }
 }
 
 TEST_F(Launch, L3_RuntimePathsThatAreNotPlainAndAbsoluteAreRefused) {
