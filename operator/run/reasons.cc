@@ -90,8 +90,7 @@ constexpr std::array kReasons = {
     ReasonInfo{Reason::EnvironmentDigestMismatch, "EnvironmentDigestMismatch", kEnd, false,
                "The environment archive is not the one that the manifest names; nothing of it was "
                "unpacked.",
-               "Find out why it changed; update environment.archive.digest if the new content is "
-               "what you want."},
+               "Find out why it changed before you change the digest."},
     ReasonInfo{Reason::EnvironmentUnpackFailed, "EnvironmentUnpackFailed", kEnd, false,
                "The environment archive is damaged, unsafe or too large.",
                "Read which entry broke which rule and rebuild the archive."},
@@ -100,8 +99,7 @@ constexpr std::array kReasons = {
                "Check its source, the credentials and the allowed addresses."},
     ReasonInfo{Reason::AssetDigestMismatch, "AssetDigestMismatch", kEnd, false,
                "An asset is not the one that the manifest names; nothing was run.",
-               "Find out why it changed; update the asset's digest if the new content is what you "
-               "want."},
+               "Find out why it changed before you change the digest."},
     ReasonInfo{Reason::AssetPlaceFailed, "AssetPlaceFailed", kEnd, false,
                "An asset could not be unpacked or put in its place.",
                "Read the message; check the asset's target, format and size."},

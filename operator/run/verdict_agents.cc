@@ -44,7 +44,10 @@ std::string subject_name(const Plan& plan, const ReportFailure& failure) {
 
 std::string explain(const ReportFailure& failure) {
   std::string text = clean_text(failure.message, kMaxQuoted);
-  if (failure.kind == ErrorKind::DigestMismatch && !failure.expected.empty()) {
+  // An agent's own sentence names both; one that was cut, or another agent's, may not.
+  const bool named = text.find(failure.expected) != std::string::npos &&
+                     text.find(failure.found) != std::string::npos;
+  if (failure.kind == ErrorKind::DigestMismatch && !named) {
     text += " (expected " + clean_text(failure.expected, kMaxQuoted) + ", found " +
             clean_text(failure.found, kMaxQuoted) + ")";
   }

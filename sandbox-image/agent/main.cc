@@ -75,7 +75,10 @@ template <typename Report>
 int finish(const Report& report, const std::string& path) {
   write_report(path, protocol::encode(report));
   if (!report.failure) return 0;
-  std::fprintf(stderr, "agent: %s\n", report.failure->message.c_str());
+  const protocol::ReportFailure& failure = *report.failure;
+  const std::string index = failure.index < 0 ? "" : " " + std::to_string(failure.index);
+  std::fprintf(stderr, "agent: %s%s: %s\n", protocol::to_string(failure.subject).data(),
+               index.c_str(), failure.message.c_str());
   return 1;
 }
 

@@ -37,8 +37,7 @@ class Item {
   Item(Subject subject, int index, const PrepareOrder& order, const AgentContext& context)
       : subject_(subject), index_(index), order_(order), context_(context) {}
 
-  Stepped<Fetched> fetch_verified(const protocol::Source& source, const std::string& digest,
-                                  std::string_view field) const {
+  Stepped<Fetched> fetch_verified(const protocol::Source& source, const std::string& digest) const {
     FetchContext fetching{.policy = order_.transfer,
                           .staging_dir = context_.staging_dir,
                           .stop = context_.stop,
@@ -48,7 +47,7 @@ class Item {
     auto fetched = fetch(source, fetching);
     if (!fetched) return failed(Step::Fetch, fetched.error());
     if (!digest.empty() && fetched->digest != normalised_digest(digest)) {
-      return std::unexpected(mismatch(source, digest, *fetched, field));
+      return std::unexpected(mismatch(source, digest, *fetched));
     }
     return std::move(*fetched);
   }
@@ -81,16 +80,17 @@ class Item {
   }
 
   static StepFailure mismatch(const protocol::Source& source, const std::string& digest,
-                              const Fetched& fetched, std::string_view field) {
+                              const Fetched& fetched) {
     const std::string expected = normalised_digest(digest);
-    return {.step = Step::Verify,
-            .error = {ErrorKind::DigestMismatch,
-                      "expected " + expected + ", the " + human_bytes(fetched.bytes) + " from " +
-                          describe(source) + " hash to " + fetched.digest +
-                          "; nothing was unpacked or run. Update " + std::string(field) +
-                          " if the new content is what you want."},
-            .expected = expected,
-            .found = fetched.digest};
+    return {
+        .step = Step::Verify,
+        .error = {ErrorKind::DigestMismatch,
+                  "expected " + expected + ", the " + human_bytes(fetched.bytes) + " from " +
+                      describe(source) + " hash to " + fetched.digest +
+                      "; nothing of it was unpacked or placed, and the command was not run. Update "
+                      "the digest if the new content is what you want."},
+        .expected = expected,
+        .found = fetched.digest};
   }
 
   Subject subject_;
@@ -99,12 +99,13 @@ class Item {
   const AgentContext& context_;
 };
 
-ReportFailure to_report(Subject subject, int index, std::string_view what, StepFailure failure) {
+// The message does not name its subject: whoever shows it knows the subject's name from the plan.
+ReportFailure to_report(Subject subject, int index, StepFailure failure) {
   return {.subject = subject,
           .index = index,
           .step = failure.step,
           .kind = failure.error.kind,
-          .message = std::string(what) + ": " + failure.error.message,
+          .message = std::move(failure.error.message),
           .expected = std::move(failure.expected),
           .found = std::move(failure.found)};
 }
@@ -118,8 +119,7 @@ Stepped<Placed> prepare_environment(const PrepareOrder& order, const AgentContex
     if (auto cached = context.have_environment(environment)) return *cached;
   }
   const Item item(Subject::Environment, -1, order, context);
-  auto fetched =
-      item.fetch_verified(environment.source, environment.digest, "environment.archive.digest");
+  auto fetched = item.fetch_verified(environment.source, environment.digest);
   if (!fetched) return std::unexpected(fetched.error());
   auto unpacked = item.unpack_into(*fetched, environment.destination, environment.format,
                                    environment.limits, /*writable=*/false);
@@ -130,8 +130,7 @@ Stepped<Placed> prepare_environment(const PrepareOrder& order, const AgentContex
 Stepped<Placed> prepare_asset(int index, const PrepareOrder& order, const AgentContext& context) {
   const protocol::AssetOrder& asset = order.assets[static_cast<std::size_t>(index)];
   const Item item(Subject::Asset, index, order, context);
-  auto fetched = item.fetch_verified(asset.source, asset.digest,
-                                     "assets[" + std::to_string(index) + "].digest");
+  auto fetched = item.fetch_verified(asset.source, asset.digest);
   if (!fetched) return std::unexpected(fetched.error());
   Placed placed{.digest = asset.digest.empty() ? fetched->digest : "", .bytes = fetched->bytes};
   if (asset.unpack) {
@@ -151,23 +150,19 @@ std::optional<ReportFailure> prepare_all(const PrepareOrder& order, const AgentC
                                          protocol::PrepareReport& report) {
   for (const protocol::DirectoryOrder& directory : order.directories) {
     if (auto made = make_directory(directory.path, directory.mode, context.owner); !made) {
-      return to_report(Subject::Order, -1, "preparing folders",
-                       {.step = Step::Place, .error = made.error()});
+      return to_report(Subject::Order, -1, {.step = Step::Place, .error = made.error()});
     }
   }
   if (order.environment) {
     auto environment = prepare_environment(order, context);
     if (!environment) {
-      return to_report(Subject::Environment, -1, "environment.archive", environment.error());
+      return to_report(Subject::Environment, -1, environment.error());
     }
     report.environment = *environment;
   }
   for (int i = 0; i < static_cast<int>(order.assets.size()); ++i) {
     auto placed = prepare_asset(i, order, context);
-    if (!placed) {
-      const std::string& name = order.assets[static_cast<std::size_t>(i)].name;
-      return to_report(Subject::Asset, i, "asset \"" + name + "\"", placed.error());
-    }
+    if (!placed) return to_report(Subject::Asset, i, placed.error());
     report.assets.push_back(*placed);
   }
   return std::nullopt;

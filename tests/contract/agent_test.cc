@@ -116,11 +116,11 @@ TEST_F(Agent, S1_W7_AMismatchLeavesNothingUnpackedAndNamesBothDigests) {
   EXPECT_EQ(report.failure->expected, expected);
   EXPECT_EQ(report.failure->found, digest_of_text(read_file(file)));
   EXPECT_EQ(report.failure->message,
-            "environment.archive: expected " + expected + ", the " +
+            "expected " + expected + ", the " +
                 human_bytes(static_cast<std::int64_t>(fs::file_size(file))) +
                 " from env.tar.gz hash to " + report.failure->found +
-                "; nothing was unpacked or run. Update environment.archive.digest if the new "
-                "content is what you want.");
+                "; nothing of it was unpacked or placed, and the command was not run. Update the "
+                "digest if the new content is what you want.");
   EXPECT_TRUE(is_empty(dir_ / "env"));
   EXPECT_TRUE(is_empty(dir_ / "work"));
   EXPECT_TRUE(is_empty(dir_ / "staging"));
@@ -186,7 +186,7 @@ TEST_F(Agent, P2_StopsAtTheFirstFailureAndNamesTheAsset) {
   EXPECT_EQ(report.failure->subject, Subject::Asset);
   EXPECT_EQ(report.failure->index, 1);
   EXPECT_EQ(report.failure->kind, ErrorKind::DigestMismatch);
-  EXPECT_TRUE(report.failure->message.starts_with("asset \"model\": expected sha256:1111"))
+  EXPECT_TRUE(report.failure->message.starts_with("expected sha256:1111"))
       << report.failure->message;
   EXPECT_EQ(report.assets.size(), 1U);
   EXPECT_FALSE(fs::exists(dir_ / "work/model"));
