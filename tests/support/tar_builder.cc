@@ -50,14 +50,16 @@ TarBuilder& TarBuilder::add(const TarEntry& entry) {
   return *this;
 }
 
+std::string pax_record(std::string_view key, std::string_view value) {
+  const std::string rest = " " + std::string(key) + "=" + std::string(value) + "\n";
+  std::size_t length = rest.size() + 1;
+  while (std::to_string(length).size() + rest.size() != length) ++length;
+  return std::to_string(length) + rest;
+}
+
 TarBuilder& TarBuilder::pax(const std::vector<std::pair<std::string, std::string>>& records) {
   std::string body;
-  for (const auto& [key, value] : records) {
-    const std::string rest = " " + key + "=" + value + "\n";
-    std::size_t length = rest.size() + 1;
-    while (std::to_string(length).size() + rest.size() != length) ++length;
-    body += std::to_string(length) + rest;
-  }
+  for (const auto& [key, value] : records) body += pax_record(key, value);
   return add({.name = "PaxHeader", .type = 'x', .content = body});
 }
 

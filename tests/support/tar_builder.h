@@ -46,6 +46,9 @@ class TarBuilder {
   std::string bytes_;
 };
 
+/// One record of a pax header: "LENGTH KEY=VALUE\n".
+std::string pax_record(std::string_view key, std::string_view value);
+
 std::string zstd(std::string_view bytes, int window_log = 0);
 std::string gzip(std::string_view bytes);
 /// `dictionary` in bytes.
