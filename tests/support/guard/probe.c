@@ -1,6 +1,6 @@
-/* Makes one system call per line of a table and prints "name=RESULT": "ok", the name of an errno, or
- * the signal that ended it. Arguments are such that an unfiltered call does no harm.
- * usage: probe TARGET_PID (the guard's own number as the run sees it) */
+/* Makes one system call per line of a table and prints "name=RESULT": "ok", the name of an errno,
+ * or the signal that ended it. Arguments are such that an unfiltered call does no harm. usage:
+ * probe TARGET_PID (the guard's own number as the run sees it) */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -94,10 +94,18 @@ static void aimed_controls(void) {
   struct rlimit limit;
   uint64_t mask[16];
   struct sched_param parameter = {.sched_priority = 0};
-  struct { uint32_t size, policy; uint64_t flags; int32_t nice; uint32_t prio; uint64_t rest[3]; }
-      attributes = {.size = 48};
+  struct {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t prio;
+    uint64_t rest[3];
+  } attributes = {.size = 48};
   char byte = 0;
-  struct { void* at; size_t size; } memory = {&byte, 1};
+  struct {
+    void* at;
+    size_t size;
+  } memory = {&byte, 1};
   memset(mask, 0xFF, sizeof mask);
   report_call("prlimit_guard", SYS_prlimit64, target, RLIMIT_NOFILE, 0, (long)&limit);
   report_call("prlimit_self", SYS_prlimit64, getpid(), RLIMIT_NOFILE, 0, (long)&limit);
@@ -170,19 +178,59 @@ static void denied(void) {
   static const struct {
     const char* name;
     long number;
-  } kCalls[] = {
-      PLAIN(setns), PLAIN(mount), PLAIN(umount2), PLAIN(pivot_root), PLAIN(chroot),
-      PLAIN(open_tree), {"open_tree_attr", 467}, PLAIN(move_mount), PLAIN(fsopen), PLAIN(fsconfig),
-      PLAIN(fsmount), PLAIN(fspick), PLAIN(mount_setattr), PLAIN(io_uring_setup),
-      PLAIN(io_uring_enter), PLAIN(io_uring_register), PLAIN(bpf), PLAIN(perf_event_open),
-      PLAIN(userfaultfd), PLAIN(add_key), PLAIN(request_key), PLAIN(keyctl), PLAIN(vmsplice),
-      PLAIN(fanotify_init), PLAIN(open_by_handle_at), PLAIN(kexec_load), PLAIN(kexec_file_load),
-      PLAIN(init_module), PLAIN(finit_module), PLAIN(delete_module), PLAIN(reboot), PLAIN(swapon),
-      PLAIN(swapoff), PLAIN(quotactl), PLAIN(quotactl_fd), PLAIN(settimeofday),
-      PLAIN(clock_settime), PLAIN(adjtimex), PLAIN(clock_adjtime), PLAIN(sethostname),
-      PLAIN(setdomainname), PLAIN(ioperm), PLAIN(iopl), PLAIN(modify_ldt), PLAIN(lookup_dcookie),
-      PLAIN(uselib), PLAIN(ustat), PLAIN(sysfs), PLAIN(_sysctl), PLAIN(create_module),
-      PLAIN(get_kernel_syms), PLAIN(query_module), PLAIN(nfsservctl)};
+  } kCalls[] = {PLAIN(setns),
+                PLAIN(mount),
+                PLAIN(umount2),
+                PLAIN(pivot_root),
+                PLAIN(chroot),
+                PLAIN(open_tree),
+                {"open_tree_attr", 467},
+                PLAIN(move_mount),
+                PLAIN(fsopen),
+                PLAIN(fsconfig),
+                PLAIN(fsmount),
+                PLAIN(fspick),
+                PLAIN(mount_setattr),
+                PLAIN(io_uring_setup),
+                PLAIN(io_uring_enter),
+                PLAIN(io_uring_register),
+                PLAIN(bpf),
+                PLAIN(perf_event_open),
+                PLAIN(userfaultfd),
+                PLAIN(add_key),
+                PLAIN(request_key),
+                PLAIN(keyctl),
+                PLAIN(vmsplice),
+                PLAIN(fanotify_init),
+                PLAIN(open_by_handle_at),
+                PLAIN(kexec_load),
+                PLAIN(kexec_file_load),
+                PLAIN(init_module),
+                PLAIN(finit_module),
+                PLAIN(delete_module),
+                PLAIN(reboot),
+                PLAIN(swapon),
+                PLAIN(swapoff),
+                PLAIN(quotactl),
+                PLAIN(quotactl_fd),
+                PLAIN(settimeofday),
+                PLAIN(clock_settime),
+                PLAIN(adjtimex),
+                PLAIN(clock_adjtime),
+                PLAIN(sethostname),
+                PLAIN(setdomainname),
+                PLAIN(ioperm),
+                PLAIN(iopl),
+                PLAIN(modify_ldt),
+                PLAIN(lookup_dcookie),
+                PLAIN(uselib),
+                PLAIN(ustat),
+                PLAIN(sysfs),
+                PLAIN(_sysctl),
+                PLAIN(create_module),
+                PLAIN(get_kernel_syms),
+                PLAIN(query_module),
+                PLAIN(nfsservctl)};
   for (size_t i = 0; i < sizeof kCalls / sizeof kCalls[0]; ++i) {
     report_call(kCalls[i].name, kCalls[i].number, -1, 0, 0, 0);
   }
@@ -228,8 +276,12 @@ static void int80_socketcall(void) {
                    : "memory", "r8", "r9", "r10", "r11");
 }
 
-static void x32_getpid(void) { syscall(0x40000000L | SYS_getpid); }
-static void x32_socket(void) { syscall(0x40000000L | SYS_socket, AF_INET, SOCK_STREAM, 0); }
+static void x32_getpid(void) {
+  syscall(0x40000000L | SYS_getpid);
+}
+static void x32_socket(void) {
+  syscall(0x40000000L | SYS_socket, AF_INET, SOCK_STREAM, 0);
+}
 
 static void report_open(const char* name, const char* file, int flags) {
   char path[64];
