@@ -1,0 +1,203 @@
+#include "operator/kube/projection.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "operator/kube/list_scanner.h"
+
+namespace sandboxrun::kube {
+namespace {
+
+namespace sj = simdjson;
+static_assert(kJsonPadding >= sj::SIMDJSON_PADDING);
+
+// Set when something is not as it must be; the first one counts.
+using Problem = std::string;
+
+// A string, or "" for null; anything else is a problem.
+void read_string(sj::ondemand::value value, std::string& out, std::string_view field,
+                 Problem& problem) {
+  std::string_view text;
+  bool null = false;
+  if (auto error = value.get_string().get(text)) {
+    if (!value.is_null().get(null) && null) return;
+    if (problem.empty()) {
+      problem = std::string(field) + " is not a string: " + sj::error_message(error);
+    }
+    return;
+  }
+  out.assign(text);
+}
+
+// The uid of the owner that is the controller.
+void read_owners(sj::ondemand::value value, std::string& owner_uid, Problem& problem) {
+  sj::ondemand::array owners;
+  if (value.get_array().get(owners)) return;  // null
+  for (auto element : owners) {
+    sj::ondemand::object owner;
+    if (element.get_object().get(owner)) {
+      problem = "metadata.ownerReferences holds something that is not an object";
+      return;
+    }
+    std::string uid;
+    bool controller = false;
+    for (auto field : owner) {
+      std::string_view key;
+      sj::ondemand::value member;
+      if (field.unescaped_key().get(key) || field.value().get(member)) break;
+      if (key == "uid") {
+        read_string(member, uid, "metadata.ownerReferences.uid", problem);
+      } else if (key == "controller" && member.get_bool().get(controller)) {
+        controller = false;
+      }
+    }
+    if (controller) owner_uid = std::move(uid);
+  }
+}
+
+struct MetaReading {
+  ObjectMeta meta;
+  bool initial_events_end = false;
+};
+
+void read_annotations(sj::ondemand::value value, bool& initial_events_end) {
+  sj::ondemand::object annotations;
+  if (value.get_object().get(annotations)) return;
+  for (auto field : annotations) {
+    std::string_view key;
+    if (field.unescaped_key().get(key)) return;
+    std::string_view text;
+    if (key == "k8s.io/initial-events-end" && !field.value().get_string().get(text)) {
+      initial_events_end = text == "true";
+    }
+  }
+}
+
+void read_metadata_fields(sj::ondemand::object metadata, MetaReading& reading, Problem& problem) {
+  ObjectMeta& meta = reading.meta;
+  for (auto field : metadata) {
+    std::string_view key;
+    sj::ondemand::value value;
+    if (field.unescaped_key().get(key) || field.value().get(value)) {
+      problem = "metadata is not valid JSON";
+      return;
+    }
+    if (key == "name") {
+      read_string(value, meta.name.name, "metadata.name", problem);
+    } else if (key == "namespace") {
+      read_string(value, meta.name.namespace_name, "metadata.namespace", problem);
+    } else if (key == "uid") {
+      read_string(value, meta.uid, "metadata.uid", problem);
+    } else if (key == "resourceVersion") {
+      read_string(value, meta.resource_version, "metadata.resourceVersion", problem);
+    } else if (key == "ownerReferences") {
+      read_owners(value, meta.owner_uid, problem);
+    } else if (key == "annotations") {
+      read_annotations(value, reading.initial_events_end);
+    }
+  }
+}
+
+// `json` is padded.
+Problem read_metadata(sj::ondemand::parser& parser, std::string_view json, MetaReading& reading) {
+  sj::ondemand::document document;
+  sj::ondemand::object object;
+  if (auto error = parser.iterate(json, json.size() + kJsonPadding).get(document)) {
+    return std::string("not valid JSON: ") + sj::error_message(error);
+  }
+  if (document.get_object().get(object)) return "not a JSON object";
+  for (auto field : object) {
+    std::string_view key;
+    if (auto error = field.unescaped_key().get(key)) {
+      return std::string("not valid JSON: ") + sj::error_message(error);
+    }
+    if (key != "metadata") continue;
+    sj::ondemand::object metadata;
+    if (field.value().get_object().get(metadata)) return "metadata is not an object";
+    Problem problem;
+    read_metadata_fields(metadata, reading, problem);
+    return problem;
+  }
+  return "it has no metadata";
+}
+
+Error malformed(std::string message) {
+  Error error;
+  error.kind = ErrorKind::Malformed;
+  error.message = std::move(message);
+  return error;
+}
+
+}  // namespace
+
+struct WatchReader::Parts {
+  sj::ondemand::parser parser;
+  std::string buffer;
+};
+
+WatchReader::WatchReader() : parts_(std::make_unique<Parts>()) {}
+WatchReader::WatchReader(WatchReader&&) noexcept = default;
+WatchReader& WatchReader::operator=(WatchReader&&) noexcept = default;
+WatchReader::~WatchReader() = default;
+
+std::string_view WatchReader::padded(std::string_view text) {
+  std::string& buffer = parts_->buffer;
+  buffer.reserve(text.size() + kJsonPadding);
+  buffer.assign(text);
+  buffer.append(kJsonPadding, '\0');
+  return std::string_view(buffer).substr(0, text.size());
+}
+
+Input WatchReader::read_event(std::string_view line) {
+  const auto parts = scan_event(line);
+  if (!parts) return Unreadable{parts.error()};
+  if (parts->type == "ERROR") {
+    return WatchError{error_from_status("watch", parts->object)};
+  }
+  MetaReading reading;
+  if (auto problem = read_metadata(parts_->parser, padded(parts->object), reading);
+      !problem.empty()) {
+    return Unreadable{"the object of an event of type " + std::string(parts->type) + ": " +
+                      problem};
+  }
+  if (parts->type == "BOOKMARK") {
+    return Bookmark{std::move(reading.meta.resource_version), reading.initial_events_end};
+  }
+  WatchItem event{.item = {std::move(reading.meta), parts->object}};
+  if (event.item.meta.name.name.empty()) return Unreadable{"an object without metadata.name"};
+  if (parts->type == "ADDED") {
+    event.type = WatchItem::Type::Added;
+  } else if (parts->type == "MODIFIED") {
+    event.type = WatchItem::Type::Modified;
+  } else if (parts->type == "DELETED") {
+    event.type = WatchItem::Type::Deleted;
+  } else {
+    return Unreadable{"the type of an event is none of those of Kubernetes"};
+  }
+  return event;
+}
+
+Result<WatchReader::List> WatchReader::read_list(std::string_view body) {
+  auto parts = scan_list(body);
+  if (!parts) return std::unexpected(malformed("The list cannot be read: " + parts.error()));
+  List list;
+  list.page.items.reserve(parts->items.size());
+  // A list's metadata has what an object's has, and the token.
+  list.page.resource_version = std::move(parts->resource_version);
+  list.page.continue_token = std::move(parts->continue_token);
+  for (std::size_t i = 0; i < parts->items.size(); ++i) {
+    MetaReading reading;
+    auto problem = read_metadata(parts_->parser, padded(parts->items[i]), reading);
+    if (problem.empty() && reading.meta.name.name.empty()) problem = "it has no metadata.name";
+    if (!problem.empty()) {
+      list.skipped.push_back("item " + std::to_string(i) + " of the list: " + problem);
+      continue;
+    }
+    list.page.items.push_back({std::move(reading.meta), parts->items[i]});
+  }
+  return list;
+}
+
+}  // namespace sandboxrun::kube

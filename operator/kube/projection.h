@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "operator/base/error.h"
+#include "operator/kube/api.h"
+#include "operator/kube/watch_step.h"
+
+/// From the API server's JSON to what is kept of an object.
+namespace sandboxrun::kube {
+
+/// Readable bytes that follow the JSON given to a Decoder, so that simdjson can read it in place.
+inline constexpr std::size_t kJsonPadding = 64;
+
+/// Reads from an object's JSON what its user needs, and nothing else. `json` is one whole object,
+/// followed by kJsonPadding readable bytes; it is only valid during the call. A failure's message
+/// names the field; the object's key stays known all the same (Cached::error).
+template <typename T>
+using Decoder = std::function<sandboxrun::Result<T>(const ObjectMeta& meta, std::string_view json)>;
+
+/// An object as it is kept: its metadata and its projection.
+/// Guarantees: never changed once it is shared.
+/// Caveats: if `value` is empty, the object was there but could not be decoded, and `error` says
+/// why.
+template <typename T>
+struct Cached {
+  ObjectMeta meta;
+  std::optional<T> value;
+  std::string error;
+};
+
+/// Reads the lines of a watch and the bodies of lists.
+/// Guarantees: what it gives holds views into the text that was given, and nothing of its own;
+/// fields may come in any order.
+/// Caveats: not thread safe; keeps a buffer as large as the largest line so far.
+class WatchReader {
+ public:
+  WatchReader();
+  WatchReader(WatchReader&&) noexcept;
+  WatchReader& operator=(WatchReader&&) noexcept;
+  ~WatchReader();
+
+  /// One event: WatchItem, Bookmark, WatchError, or Unreadable.
+  Input read_event(std::string_view line);
+
+  /// The body of a list. An item without readable metadata is left out and named in `skipped`.
+  struct List {
+    ListPage page;
+    std::vector<std::string> skipped;
+  };
+  Result<List> read_list(std::string_view body);
+
+  /// The same text followed by kJsonPadding readable bytes, valid until the next call.
+  std::string_view padded(std::string_view text);
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace sandboxrun::kube
