@@ -86,9 +86,10 @@ restore_sysctls() {
   done
 }
 
-# The few places outside of $root that kubelet and the CNI library insist on.
+# The few places outside of $root that kubelet, shims and the CNI library insist on.
 remove_strays() {
   local link
+  [[ ! -e $run/made-run-containerd ]] || rm -rf /run/containerd
   for link in /var/log/containers/*.log; do
     if [[ $(readlink "$link") == "$root"/* ]]; then rm "$link"; fi
   done

@@ -120,6 +120,8 @@ TEST(Crd, KnowsExactlyTheFieldsThatAreRead) {
 
 TEST(Crd, DescribesEveryFieldInASentence) {
   walk(schema(), "", [](const YAML::Node& node, const std::string& path) {
+    // The API server describes it itself and refuses a CRD that does.
+    if (path == ".metadata") return;
     ASSERT_TRUE(node["description"]) << path;
     EXPECT_GE(node["description"].as<std::string>().size(), 10U) << path;
   });
