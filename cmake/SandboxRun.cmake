@@ -18,7 +18,7 @@ function(sandboxrun_library name)
   target_link_libraries(${name} PUBLIC ${arg_LIBS} PRIVATE ${arg_PRIVATE_LIBS} sandboxrun_warnings)
 endfunction()
 
-# sandboxrun_test(NAME TIER unit|contract|attack|system SOURCES a_test.cc ... [LIBS l ...]
+# sandboxrun_test(NAME TIER unit|contract|api|attack|system SOURCES a_test.cc ... [LIBS l ...]
 #                 [DEPENDS targets whose programs the test starts] [SERIAL])
 # One executable; each of its tests is one ctest test with the tier as its label.
 function(sandboxrun_test name)
