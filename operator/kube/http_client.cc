@@ -9,7 +9,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <mutex>
+#include <stdexcept>
 
 #include "operator/kube/exchange_state.h"
 #include "operator/kube/url.h"
@@ -25,7 +25,8 @@ using boost::asio::ip::tcp;
 constexpr std::chrono::seconds kLibraryTimeout(600);
 constexpr std::size_t kReadBytes = 64 * 1024;
 
-/// Opens the socket before the library does, which is the only moment to set options on it.
+/// Opens the socket before the library does, which is the only moment to set options on it. Called
+/// before each request, so also for a socket that is open already, which does no harm.
 void open_with_options(tcp::socket& socket, bool v6, std::chrono::milliseconds dead_peer) {
   boost::system::error_code ignored;
   socket.open(v6 ? tcp::v6() : tcp::v4(), ignored);
@@ -81,7 +82,9 @@ http::client::http_client_config make_config(const HttpClient::Settings& setting
     config.set_proxy(proxy);
   }
   const std::string& peer = settings.proxy ? settings.proxy->host : settings.endpoint.host;
-  if (is_ip_address(peer)) {
+  // In a proxy's tunnel the handle is now a socket, now a TLS stream, and nothing tells which.
+  const bool tunnel = settings.proxy && settings.endpoint.tls;
+  if (is_ip_address(peer) && !tunnel) {
     const bool v6 = peer.contains(':');
     const bool tls = settings.endpoint.tls;
     config.set_nativehandle_options(
@@ -199,14 +202,11 @@ WireOutcome HttpClient::exchange(const WireRequest& request, const BodySink& sin
 }
 
 void start_http_threads(std::size_t count) {
-  static std::once_flag once;
-  std::call_once(once, [count] {
-    try {
-      crossplat::threadpool::initialize_with_threads(count);
-    } catch (const std::exception&) {
-      // Somebody used the library before us; its own number of threads works too.
-    }
-  });
+  try {
+    crossplat::threadpool::initialize_with_threads(count);
+  } catch (const std::exception&) {
+    // Somebody used the library before us; its own number of threads works too.
+  }
 }
 
 }  // namespace sandboxrun::kube

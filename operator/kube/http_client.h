@@ -54,7 +54,8 @@ using BodySink = std::function<bool(const WireHead& head, std::string_view piece
 /// piece is read from the connection when the sink is done. No redirects, no compression.
 /// Caveats: an exchange given up goes on in the background until its socket is closed. Dead peers
 /// are noticed by TCP (keepalive, user timeout) only where the endpoint, or the proxy if there is
-/// one, is an IP address: for names the library chooses the socket's family itself.
+/// one, is an IP address, and not through a proxy's tunnel: for names the library chooses the
+/// socket's family itself.
 class HttpClient {
  public:
   struct Settings {
@@ -78,7 +79,7 @@ class HttpClient {
   std::unique_ptr<Parts> parts_;
 };
 
-/// Starts the library's threads; only the first call counts.
+/// Starts the library's threads; only the first call in a process counts.
 void start_http_threads(std::size_t count);
 
 }  // namespace sandboxrun::kube

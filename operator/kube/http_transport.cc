@@ -331,9 +331,12 @@ std::string_view to_string(Method method) {
 }
 
 void prepare_process_for_http(std::size_t io_threads) {
-  setenv("SSL_CERT_FILE", "/dev/null", 1);
-  setenv("SSL_CERT_DIR", "/nonexistent", 1);
-  start_http_threads(io_threads);
+  static std::once_flag once;
+  std::call_once(once, [io_threads] {
+    setenv("SSL_CERT_FILE", "/dev/null", 1);
+    setenv("SSL_CERT_DIR", "/nonexistent", 1);
+    start_http_threads(io_threads);
+  });
 }
 
 Result<std::unique_ptr<Transport>> make_http_transport(Config config,
