@@ -18,7 +18,7 @@ function(sandboxrun_library name)
   target_link_libraries(${name} PUBLIC ${arg_LIBS} PRIVATE ${arg_PRIVATE_LIBS} sandboxrun_warnings)
 endfunction()
 
-# sandboxrun_test(NAME TIER unit|contract|api|attack|system SOURCES a_test.cc ... [LIBS l ...]
+# sandboxrun_test(NAME TIER unit|contract|api|attack|system|cluster SOURCES a_test.cc ... [LIBS l ...]
 #                 [DEPENDS targets whose programs the test starts] [SERIAL])
 # One executable; each of its tests is one ctest test with the tier as its label.
 function(sandboxrun_test name)
@@ -39,6 +39,9 @@ function(sandboxrun_test name)
   set(properties LABELS ${arg_TIER} TIMEOUT ${arg_TIMEOUT})
   if(arg_SERIAL)
     list(APPEND properties RUN_SERIAL TRUE)
+  endif()
+  if(arg_TIER STREQUAL "cluster")
+    list(APPEND properties FIXTURES_REQUIRED cluster)
   endif()
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
                        TEST_PREFIX "${arg_TIER}." PROPERTIES ${properties})

@@ -33,10 +33,11 @@ end_programs() {
 
 # The shims of our containerd carry its socket's path; they have left its process group.
 end_shims() {
-  local folder pids=()
+  local folder arguments pids=()
   for folder in /proc/[0-9]*; do
-    if tr '\0' '\n' <"$folder/cmdline" 2>/dev/null | grep --quiet --line-regexp --fixed-strings \
-      -- "$root/containerd.sock" && [[ $(readlink "$folder/exe") == */containerd-shim-runc-v2 ]]; then
+    [[ $(readlink "$folder/exe") == */containerd-shim-runc-v2 ]] || continue
+    mapfile -d '' -t arguments <"$folder/cmdline" || continue
+    if [[ " ${arguments[*]} " == *" $root/containerd.sock "* ]]; then
       pids+=("${folder#/proc/}")
     fi
   done
@@ -90,6 +91,7 @@ restore_sysctls() {
 remove_strays() {
   local link
   [[ ! -e $run/made-run-containerd ]] || rm -rf /run/containerd
+  [[ ! -e $run/made-var-lib-kubelet ]] || rm -rf --one-file-system /var/lib/kubelet
   for link in /var/log/containers/*.log; do
     if [[ $(readlink "$link") == "$root"/* ]]; then rm "$link"; fi
   done

@@ -245,8 +245,9 @@ up() {
   mkdir -m 700 "$pki"
   printf '%s\n' "$1" >"$root/owner"
   for name in "${sysctls[@]}"; do cat "/proc/sys/$name" >"$run/sysctls/${name//\//.}"; done
-  # Made by the shims wherever containerd's own state is.
+  # Made by shims and kubelet wherever their own state is.
   [[ -e /run/containerd ]] || touch "$run/made-run-containerd"
+  [[ -e /var/lib/kubelet ]] || touch "$run/made-var-lib-kubelet"
   ip link add "$node_device" type bridge
   ip address add "$node_ip/32" dev "$node_device"
   ip address add "$api_ip/32" dev "$node_device"
