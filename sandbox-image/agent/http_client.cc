@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <memory>
 
+#include "sandbox-image/agent/curl_on_demand.h"
 #include "sandbox-image/agent/http_answer.h"
 
 namespace sandboxrun::agent {
@@ -184,7 +185,7 @@ List header_list(const HttpRequest& request) {
     const Secret line(header.name + ": " + std::string(header.value.reveal()));
     curl_slist* longer = curl_slist_append(list.get(), std::string(line.reveal()).c_str());
     if (longer == nullptr) return nullptr;
-    list.release();
+    static_cast<void>(list.release());  // the same list, or a longer one
     list.reset(longer);
   }
   return list;
@@ -278,6 +279,10 @@ Result<HttpResponse> conclude(CURLcode code, CURL* easy, Exchange& exchange) {
 Result<HttpResponse> http_exchange(const HttpRequest& request, const HttpConditions& conditions) {
   if (steady_clock::now() >= conditions.deadline) {
     return failure(ErrorKind::Timeout, "not done in time");
+  }
+  if (!transfer_library_is_there()) {
+    return failure(ErrorKind::Unavailable,
+                   "libcurl (libcurl.so.4) is not installed; transfers need it");
   }
   const BlockSigpipe quiet;
   Exchange exchange{request, conditions, HttpAnswer(request), std::nullopt};
