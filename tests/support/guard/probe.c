@@ -121,7 +121,7 @@ static void aimed_controls(void) {
   report_call("setpriority_guard", SYS_setpriority, PRIO_PROCESS, target, 19, 0);
   report_call("setpriority_guard_group", SYS_setpriority, PRIO_PGRP, target, 19, 0);
   report_call("setpriority_user", SYS_setpriority, PRIO_USER, 0, 19, 0);
-  report_call("setpriority_self", SYS_setpriority, PRIO_PROCESS, 0, 1, 0);
+  report_call("setpriority_self", SYS_setpriority, PRIO_PROCESS, 0, 19, 0);
   report_call("ioprio_set_guard", SYS_ioprio_set, 1, target, 3 << 13, 0);
   report_call("ioprio_set_guard_group", SYS_ioprio_set, 2, target, 3 << 13, 0);
   report_call("ioprio_set_user", SYS_ioprio_set, 3, getuid(), 3 << 13, 0);
