@@ -78,7 +78,8 @@ class Tolerance {
     // Those of the namespace's default service account; the kubelet uses them, never the run.
     if (change.path == "spec.imagePullSecrets") return added;
     // By digest: the same bytes, and one more question to the registry.
-    const bool pull = change.path.ends_with("].imagePullPolicy");
+    const bool pull =
+        change.path.ends_with("].imagePullPolicy") || change.path.ends_with("].image.pullPolicy");
     return pull && change.before != nullptr && text_of(change.after) == "Always";
   }
 
@@ -252,13 +253,20 @@ void hash_metadata(const Node& metadata, Node& out) {
   }
 }
 
+void drop_member(Node& map, std::string_view key) {
+  std::erase_if(map.entries, [&](const Node::Entry& each) { return each.key == key; });
+}
+
 // A pull policy of Always is tolerated.
 void forget_pull_policies(Node& spec) {
   for (Node::Entry& entry : spec.entries) {
-    if (entry.key != "containers" && entry.key != "initContainers") continue;
-    for (Node& container : entry.value.items) {
-      std::erase_if(container.entries,
-                    [](const Node::Entry& each) { return each.key == "imagePullPolicy"; });
+    const bool containers = entry.key == "containers" || entry.key == "initContainers";
+    if (!containers && entry.key != "volumes") continue;
+    for (Node& item : entry.value.items) {
+      if (containers) drop_member(item, "imagePullPolicy");
+      for (Node::Entry& source : item.entries) {
+        if (!containers && source.key == "image") drop_member(source.value, "pullPolicy");
+      }
     }
   }
 }
