@@ -56,19 +56,19 @@ class Scanner {
     }
   }
 
+  // Looks for quotes by memchr, which is many bytes at a time, and then whether they are escaped.
   bool skip_string() {
-    ++at_;
+    const std::size_t begin = ++at_;
     while (true) {
-      at_ = text_.find_first_of("\"\\", at_);
+      at_ = text_.find('"', at_);
       if (at_ == std::string_view::npos) {
         at_ = text_.size();
         return false;
       }
-      if (text_[at_] == '"') {
-        ++at_;
-        return true;
-      }
-      at_ += 2;
+      std::size_t slashes = 0;
+      while (at_ - slashes > begin && text_[at_ - slashes - 1] == '\\') ++slashes;
+      ++at_;
+      if (slashes % 2 == 0) return true;
     }
   }
 
@@ -153,6 +153,15 @@ std::expected<EventParts, std::string> scan_event(std::string_view line) {
   if (!problem && !parts.object.starts_with('{')) problem = "it has no object";
   if (problem) return std::unexpected(std::move(*problem));
   return parts;
+}
+
+std::optional<std::string> scan_members(std::string_view object, const MemberSink& sink) {
+  Scanner scanner(object);
+  return scan_object(scanner, [&](std::string_view name, Scanner& rest) {
+    const auto value = rest.value();
+    if (value) sink(name, *value);
+    return value.has_value();
+  });
 }
 
 std::expected<ListParts, std::string> scan_list(std::string_view body) {

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <expected>
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,5 +29,10 @@ struct ListParts {
 /// Errors: what was found instead, without the text itself.
 std::expected<EventParts, std::string> scan_event(std::string_view line);
 std::expected<ListParts, std::string> scan_list(std::string_view body);
+
+/// Gives each member of an object: its name as written and its value.
+using MemberSink = std::function<void(std::string_view name, std::string_view value)>;
+/// Errors: as above; nothing if all went well.
+std::optional<std::string> scan_members(std::string_view object, const MemberSink& sink);
 
 }  // namespace sandboxrun::kube

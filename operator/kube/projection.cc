@@ -3,6 +3,8 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <array>
+#include <expected>
 #include <utility>
 
 #include "operator/kube/list_scanner.h"
@@ -57,11 +59,6 @@ void read_owners(sj::ondemand::value value, std::string& owner_uid, Problem& pro
   }
 }
 
-struct MetaReading {
-  ObjectMeta meta;
-  bool initial_events_end = false;
-};
-
 void read_annotations(sj::ondemand::value value, bool& initial_events_end) {
   sj::ondemand::object annotations;
   if (value.get_object().get(annotations)) return;
@@ -75,8 +72,8 @@ void read_annotations(sj::ondemand::value value, bool& initial_events_end) {
   }
 }
 
-void read_metadata_fields(sj::ondemand::object metadata, MetaReading& reading, Problem& problem) {
-  ObjectMeta& meta = reading.meta;
+void read_metadata_fields(sj::ondemand::object metadata, ObjectMeta& meta, bool& initial_events_end,
+                          Problem& problem) {
   for (auto field : metadata) {
     std::string_view key;
     sj::ondemand::value value;
@@ -95,32 +92,35 @@ void read_metadata_fields(sj::ondemand::object metadata, MetaReading& reading, P
     } else if (key == "ownerReferences") {
       read_owners(value, meta.owner_uid, problem);
     } else if (key == "annotations") {
-      read_annotations(value, reading.initial_events_end);
+      read_annotations(value, initial_events_end);
     }
   }
 }
 
-// `json` is padded.
-Problem read_metadata(sj::ondemand::parser& parser, std::string_view json, MetaReading& reading) {
-  sj::ondemand::document document;
-  sj::ondemand::object object;
-  if (auto error = parser.iterate(json, json.size() + kJsonPadding).get(document)) {
-    return std::string("not valid JSON: ") + sj::error_message(error);
-  }
-  if (document.get_object().get(object)) return "not a JSON object";
-  for (auto field : object) {
-    std::string_view key;
-    if (auto error = field.unescaped_key().get(key)) {
-      return std::string("not valid JSON: ") + sj::error_message(error);
-    }
-    if (key != "metadata") continue;
-    sj::ondemand::object metadata;
-    if (field.value().get_object().get(metadata)) return "metadata is not an object";
-    Problem problem;
-    read_metadata_fields(metadata, reading, problem);
-    return problem;
-  }
-  return "it has no metadata";
+// Which fields of metadata are read. managedFields alone is often most of an object, so the
+// others are cut out before they are parsed.
+bool is_wanted(std::string_view field) {
+  constexpr std::array<std::string_view, 6> kWanted{
+      "name", "namespace", "uid", "resourceVersion", "ownerReferences", "annotations"};
+  return std::ranges::find(kWanted, field) != kWanted.end();
+}
+
+// The wanted fields of an object's metadata, as an object of its own.
+std::expected<std::string, Problem> cut_metadata(std::string_view json) {
+  std::string_view metadata;
+  auto problem = scan_members(json, [&](std::string_view name, std::string_view value) {
+    if (name == "metadata") metadata = value;
+  });
+  if (problem) return std::unexpected(std::move(*problem));
+  if (metadata.empty()) return std::unexpected("it has no metadata");
+  if (!metadata.starts_with('{')) return std::unexpected("metadata is not an object");
+  std::string cut;
+  problem = scan_members(metadata, [&](std::string_view name, std::string_view value) {
+    if (!is_wanted(name)) return;
+    cut.append(cut.empty() ? "{\"" : ",\"").append(name).append("\":").append(value);
+  });
+  if (problem) return std::unexpected("metadata: " + *problem);
+  return cut.empty() ? "{}" : cut + "}";
 }
 
 Error malformed(std::string message) {
@@ -132,6 +132,11 @@ Error malformed(std::string message) {
 
 }  // namespace
 
+struct WatchReader::Reading {
+  ObjectMeta meta;
+  bool initial_events_end = false;
+};
+
 struct WatchReader::Parts {
   sj::ondemand::parser parser;
   std::string buffer;
@@ -141,6 +146,22 @@ WatchReader::WatchReader() : parts_(std::make_unique<Parts>()) {}
 WatchReader::WatchReader(WatchReader&&) noexcept = default;
 WatchReader& WatchReader::operator=(WatchReader&&) noexcept = default;
 WatchReader::~WatchReader() = default;
+
+// Says what is wrong, or nothing.
+std::string WatchReader::read_metadata(std::string_view object, Reading& reading) {
+  const auto cut = cut_metadata(object);
+  if (!cut) return cut.error();
+  const std::string_view json = padded(*cut);
+  sj::ondemand::document document;
+  sj::ondemand::object metadata;
+  if (auto error = parts_->parser.iterate(json, json.size() + kJsonPadding).get(document)) {
+    return std::string("not valid JSON: ") + sj::error_message(error);
+  }
+  if (document.get_object().get(metadata)) return "metadata is not an object";
+  Problem problem;
+  read_metadata_fields(metadata, reading.meta, reading.initial_events_end, problem);
+  return problem;
+}
 
 std::string_view WatchReader::padded(std::string_view text) {
   std::string& buffer = parts_->buffer;
@@ -156,9 +177,8 @@ Input WatchReader::read_event(std::string_view line) {
   if (parts->type == "ERROR") {
     return WatchError{error_from_status("watch", parts->object)};
   }
-  MetaReading reading;
-  if (auto problem = read_metadata(parts_->parser, padded(parts->object), reading);
-      !problem.empty()) {
+  Reading reading;
+  if (auto problem = read_metadata(parts->object, reading); !problem.empty()) {
     return Unreadable{"the object of an event of type " + std::string(parts->type) + ": " +
                       problem};
   }
@@ -188,8 +208,8 @@ Result<WatchReader::List> WatchReader::read_list(std::string_view body) {
   list.page.resource_version = std::move(parts->resource_version);
   list.page.continue_token = std::move(parts->continue_token);
   for (std::size_t i = 0; i < parts->items.size(); ++i) {
-    MetaReading reading;
-    auto problem = read_metadata(parts_->parser, padded(parts->items[i]), reading);
+    Reading reading;
+    auto problem = read_metadata(parts->items[i], reading);
     if (problem.empty() && reading.meta.name.name.empty()) problem = "it has no metadata.name";
     if (!problem.empty()) {
       list.skipped.push_back("item " + std::to_string(i) + " of the list: " + problem);

@@ -62,6 +62,9 @@ class WatchReader {
 
  private:
   struct Parts;
+  struct Reading;
+  std::string read_metadata(std::string_view object, Reading& reading);
+
   std::unique_ptr<Parts> parts_;
 };
 
