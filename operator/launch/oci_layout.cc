@@ -209,6 +209,30 @@ Result<std::vector<Layer>> open_layers(const Blobs& blobs, const Node& manifest)
   return layers;
 }
 
+/// An image but for its layers, and where they are found.
+struct FoundImage {
+  Blobs blobs;
+  Node manifest;
+  Image image;
+};
+
+Result<std::optional<FoundImage>> find_image(const std::string& layout, const std::string& digest) {
+  auto blobs = Blobs::of(layout);
+  if (!blobs) return std::unexpected(blobs.error());
+  if (!*blobs) return std::nullopt;
+  auto manifest = find_manifest(**blobs, digest);
+  if (!manifest) return std::unexpected(manifest.error());
+  if (!*manifest) return std::nullopt;
+  auto json = read_config(**blobs, **manifest);
+  if (!json) return std::unexpected(json.error());
+  auto config = decode_image_config(*json);
+  if (!config) return std::unexpected(config.error());
+  return FoundImage{
+      .blobs = std::move(**blobs),
+      .manifest = std::move(**manifest),
+      .image = {.config_json = std::move(*json), .config = std::move(*config), .layers = {}}};
+}
+
 }  // namespace
 
 std::string digest_of_reference(const std::string& reference) {
@@ -235,38 +259,21 @@ Result<ImageConfig> decode_image_config(std::string_view json) {
 }
 
 Result<std::optional<Image>> open_image(const std::string& layout, const std::string& digest) {
-  auto blobs = Blobs::of(layout);
-  if (!blobs) return std::unexpected(blobs.error());
-  if (!*blobs) return std::nullopt;
-  auto manifest = find_manifest(**blobs, digest);
-  if (!manifest) return std::unexpected(manifest.error());
-  if (!*manifest) return std::nullopt;
-  Image image;
-  auto config = read_config(**blobs, **manifest);
-  if (!config) return std::unexpected(config.error());
-  image.config_json = std::move(*config);
-  auto decoded = decode_image_config(image.config_json);
-  if (!decoded) return std::unexpected(decoded.error());
-  image.config = std::move(*decoded);
-  auto layers = open_layers(**blobs, **manifest);
+  auto found = find_image(layout, digest);
+  if (!found) return std::unexpected(found.error());
+  if (!*found) return std::nullopt;
+  auto layers = open_layers((*found)->blobs, (*found)->manifest);
   if (!layers) return std::unexpected(layers.error());
-  image.layers = std::move(*layers);
-  return image;
+  (*found)->image.layers = std::move(*layers);
+  return std::move((*found)->image);
 }
 
 Result<std::optional<ImageConfig>> read_image_config(const std::string& layout,
                                                      const std::string& digest) {
-  auto blobs = Blobs::of(layout);
-  if (!blobs) return std::unexpected(blobs.error());
-  if (!*blobs) return std::nullopt;
-  auto manifest = find_manifest(**blobs, digest);
-  if (!manifest) return std::unexpected(manifest.error());
-  if (!*manifest) return std::nullopt;
-  auto json = read_config(**blobs, **manifest);
-  if (!json) return std::unexpected(json.error());
-  auto config = decode_image_config(*json);
-  if (!config) return std::unexpected(config.error());
-  return *config;
+  auto found = find_image(layout, digest);
+  if (!found) return std::unexpected(found.error());
+  if (!*found) return std::nullopt;
+  return std::move((*found)->image.config);
 }
 
 }  // namespace sandboxrun::launch
