@@ -1,0 +1,70 @@
+#pragma once
+
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "operator/base/document.h"
+#include "operator/control/views.h"
+#include "operator/kube/transport.h"
+#include "operator/pod/network_policy.h"
+#include "operator/run/decide.h"
+
+namespace sandboxrun::control {
+
+/// A pod as the API server answered, whole.
+struct SeenPod {
+  Node node;
+  pod::PodView view;
+};
+
+/// The calls that a reconcile makes. Each is one request; none is repeated here.
+/// Guarantees: every write carries what makes it safe to repeat or to come late: a name that stands
+/// for one attempt, a uid, a resourceVersion, or server-side apply.
+class Cluster {
+ public:
+  Cluster(kube::Transport& transport, std::stop_token stop)
+      : transport_(transport), stop_(std::move(stop)) {}
+
+  kube::Result<SeenPod> create_pod(const std::string& namespace_name, std::string pod_json);
+  /// Nothing: there is none.
+  kube::Result<std::optional<SeenPod>> get_pod(const kube::ObjectName& name);
+  /// Gives the pod's new resourceVersion.
+  kube::Result<std::string> patch_pod(const kube::ObjectName& name, std::string patch);
+  /// A pod that is gone already is a success.
+  kube::Result<void> delete_pod(const kube::ObjectName& name, const std::string& uid,
+                                const std::string& resource_version);
+  kube::Result<void> apply_policy(const std::string& namespace_name,
+                                  const pod::NetworkPolicy& policy);
+
+  /// Gives the run's new resourceVersion. Conflict: it was changed since `resource_version`.
+  kube::Result<std::string> write_status(const run::Metadata& run,
+                                         const std::string& resource_version,
+                                         const run::Status& status);
+  /// The run as it is now, nothing left out; nothing: there is none.
+  struct LiveRun {
+    RunView view;
+    std::string resource_version;
+  };
+  kube::Result<std::optional<LiveRun>> get_run(const kube::ObjectName& name,
+                                               const run::Policy& policy);
+  kube::Result<void> delete_run(const run::Metadata& run);
+
+  /// What the events about a pod tell that its status does not.
+  kube::Result<std::optional<run::Trouble>> find_trouble(const kube::ObjectName& pod,
+                                                         const std::string& uid);
+
+ private:
+  kube::Result<Node> call(const kube::Request& request);
+  kube::Result<void> call_delete(const kube::Request& request);
+
+  kube::Transport& transport_;
+  std::stop_token stop_;
+};
+
+/// The field manager of all that we apply.
+inline constexpr std::string_view kFieldManager = "sandboxrun-operator";
+
+}  // namespace sandboxrun::control

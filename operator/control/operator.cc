@@ -1,0 +1,226 @@
+#include "operator/control/operator.h"
+
+#include <openssl/rand.h>
+
+#include <array>
+#include <map>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "operator/kube/discovery.h"
+#include "operator/run/reasons.h"
+
+namespace sandboxrun::control {
+namespace {
+
+constexpr std::string_view kController = "sandboxrun";
+constexpr std::chrono::seconds kServerPoll{2};
+const MetricsRegistry::Labels kLabel{std::string(kController)};
+
+ReconcilerOptions reconciler_options(const OperatorOptions& options) {
+  ReconcilerOptions out;
+  out.pods = options.pods;
+  out.policy = options.policy;
+  out.isolation = options.isolation;
+  out.now = time_of_day;
+  out.make_token = random_token;
+  return out;
+}
+
+CacheOptions cache_options(const OperatorOptions& options, const Timing& timing) {
+  CacheOptions out{.namespaces = options.watch_namespaces, .policy = options.policy};
+  out.reflector.backoff = timing.backoff;
+  return out;
+}
+
+kube::EventRecorderOptions event_options(const OperatorOptions& options) {
+  kube::EventRecorderOptions out;
+  out.source = {.controller = "sandboxrun.dev/operator", .instance = options.instance};
+  return out;
+}
+
+}  // namespace
+
+TimePoint time_of_day() {
+  return std::chrono::floor<Milliseconds>(std::chrono::system_clock::now());
+}
+
+std::string random_token() {
+  std::array<unsigned char, 16> bytes{};
+  if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1) std::terminate();
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string out;
+  for (const unsigned char byte : bytes) {
+    out += kDigits[byte >> 4];
+    out += kDigits[byte & 15];
+  }
+  return out;
+}
+
+Operator::Operator(const OperatorOptions& options, Parts parts, Timing timing)
+    : options_(options),
+      parts_(parts),
+      timing_(timing),
+      queue_({.name = std::string(kController)}, parts.clock, parts.metrics),
+      gate_(parts.clock),
+      events_(event_options(options), parts.transport, parts.clock, kube::system_random(),
+              parts.metrics),
+      caches_(cache_options(options, timing), parts.transport, parts.clock, parts.metrics,
+              parts.log),
+      reconciler_(reconciler_options(options), {.caches = caches_,
+                                                .transport = parts.transport,
+                                                .gate = gate_,
+                                                .events = events_,
+                                                .metrics = parts.metrics,
+                                                .log = parts.log}) {
+  for (const std::string_view result : {"success", "requeue_after", "error"}) {
+    parts_.metrics.add(metric::kReconciles,
+                       MetricsRegistry::Labels{std::string(kController), std::string(result)}, 0);
+  }
+  parts_.metrics.add(metric::kReconcileErrors, kLabel, 0);
+  parts_.metrics.set(metric::kMaxWorkers, kLabel, options_.max_concurrent_reconciles);
+}
+
+Result<void> Operator::run(const std::stop_token& stop) {
+  std::unique_ptr<kube::LeaderElector> elector;
+  if (options_.leader_elect) {
+    kube::LeaderOptions leader;
+    leader.lease = {options_.leader_election_namespace, "sandboxrun-operator"};
+    leader.identity = kube::make_identity(options_.instance);
+    auto made = kube::LeaderElector::create(std::move(leader), parts_.transport, parts_.clock,
+                                            kube::system_random(), parts_.metrics);
+    if (!made) return failure(ErrorKind::InvalidInput, made.error().message);
+    elector = std::move(*made);
+    elector->on_problem([this](const kube::Error& error) {
+      parts_.log.warn("leader election has a problem", {{"error", error.message}});
+    });
+  }
+  events_.on_problem([this](const kube::Error& error) {
+    parts_.log.warn("an Event was not written", {{"error", error.message}});
+  });
+  events_.start();
+  caches_.start(
+      [this](const kube::ObjectName& key, bool initial) {
+        queue_.add(key, initial ? kube::Lane::Background : kube::Lane::Live);
+      },
+      [this](const kube::Error& error) {
+        if (error.kind == kube::ErrorKind::Unreachable) parts_.health.heard(false);
+      });
+  if (!wait_for_caches(stop)) return {};
+  parts_.health.set_synced(true);
+  parts_.log.info("the caches are filled", {{"runs", caches_.runs().size()}});
+
+  if (elector && !elector->acquire(stop)) return {};
+  const bool lost = !lead(elector.get(), stop);
+  parts_.health.set_synced(false);
+  caches_.stop();
+  if (lost) return failure(ErrorKind::Unavailable, "leader election lost");
+  events_.flush(timing_.flush);
+  if (elector) {
+    if (const auto released = elector->release(); !released) {
+      parts_.log.warn("the lease could not be given up; it runs out by itself",
+                      {{"error", released.error().message}});
+    }
+  }
+  return {};
+}
+
+bool Operator::wait_for_caches(const std::stop_token& stop) {
+  while (!caches_.is_synced()) {
+    if (!parts_.clock.sleep(std::chrono::milliseconds(20), stop)) return false;
+  }
+  return true;
+}
+
+// True: stopped in order. False: leadership was lost, and calls under way were cut off.
+bool Operator::lead(kube::LeaderElector* elector, const std::stop_token& stop) {
+  parts_.log.info("this process serves runs now", {{"instance", options_.instance}});
+  std::stop_source calls;
+  std::vector<std::jthread> workers;
+  for (int i = 0; i < options_.max_concurrent_reconciles; ++i) {
+    workers.emplace_back([this, token = calls.get_token()] { work(token); });
+  }
+  bool leads = true;
+  if (elector != nullptr) {
+    leads = elector->hold(stop);
+  } else {
+    watch_server(stop);
+  }
+  parts_.health.set_synced(false);
+  queue_.shut_down();
+  if (leads && !queue_.drain(timing_.drain)) {
+    parts_.log.warn("some work was not done in time and is cut off");
+  }
+  calls.request_stop();
+  workers.clear();
+  return leads;
+}
+
+// An elector calls all the time; without one, nothing else would notice that the server is back
+// while a watch is quiet.
+void Operator::watch_server(const std::stop_token& stop) {
+  while (parts_.clock.sleep(kServerPoll, stop)) {
+    if (parts_.health.is_reachable()) continue;
+    if (kube::discover(parts_.transport, stop)) parts_.health.heard(true);
+  }
+}
+
+void Operator::work(const std::stop_token& calls) {
+  while (const auto key = queue_.get(calls)) {
+    parts_.metrics.add(metric::kActiveWorkers, kLabel, 1);
+    work_on(*key, calls);
+    queue_.done(*key);
+    parts_.metrics.add(metric::kActiveWorkers, kLabel, -1);
+  }
+}
+
+void Operator::work_on(const kube::ObjectName& key, const std::stop_token& calls) {
+  const auto count = [this](std::string_view result) {
+    parts_.metrics.add(metric::kReconciles,
+                       MetricsRegistry::Labels{std::string(kController), std::string(result)}, 1);
+  };
+  const kube::Instant begin = parts_.clock.now();
+  const auto outcome = reconciler_.reconcile(key, calls);
+  parts_.metrics.observe(metric::kReconcileTime, kLabel,
+                         std::chrono::duration<double>(parts_.clock.now() - begin).count());
+  if (!outcome) {
+    count("error");
+    parts_.metrics.add(metric::kReconcileErrors, kLabel, 1);
+    parts_.log.warn("a run could not be served; it is tried again",
+                    {{"namespace", key.namespace_name},
+                     {"name", key.name},
+                     {"error", outcome.error().message}});
+    const auto& after = outcome.error().retry_after;
+    if (after) {
+      queue_.add_after(key, *after);
+    } else {
+      queue_.add_rate_limited(key);
+    }
+    return;
+  }
+  queue_.forget(key);
+  if (outcome->requeue_after) {
+    count("requeue_after");
+    queue_.add_after(key, *outcome->requeue_after);
+  } else {
+    count("success");
+  }
+}
+
+void Operator::measure() {
+  queue_.publish_metrics();
+  std::map<run::Reason, double> stages;
+  for (const auto& object : caches_.runs()) {
+    if (object->value && !object->value->ended) stages[object->value->status.reason()] += 1;
+  }
+  parts_.metrics.clear(metric::kRuns);
+  for (const auto& [reason, number] : stages) {
+    parts_.metrics.set(metric::kRuns, MetricsRegistry::Labels{std::string(run::to_string(reason))},
+                       number);
+  }
+  measure_process(parts_.metrics);
+}
+
+}  // namespace sandboxrun::control

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <stop_token>
+#include <string>
+
+#include "operator/base/log.h"
+#include "operator/control/caches.h"
+#include "operator/control/flags.h"
+#include "operator/control/metrics.h"
+#include "operator/control/reconciler.h"
+#include "operator/kube/clock.h"
+#include "operator/kube/leader.h"
+#include "operator/kube/transport.h"
+#include "operator/kube/work_queue.h"
+
+namespace sandboxrun::control {
+
+/// What the parts around the operator tell each other.
+/// Guarantees: thread safe.
+class Health {
+ public:
+  /// The API server did not answer, or it did.
+  void heard(bool answered) { reachable_ = answered; }
+  bool is_reachable() const { return reachable_; }
+  void set_synced(bool synced) { synced_ = synced; }
+  /// All caches are filled, the API server answers, and nobody has asked us to stop.
+  bool is_ready() const { return reachable_ && synced_; }
+
+ private:
+  std::atomic<bool> reachable_ = true;
+  std::atomic<bool> synced_ = false;
+};
+
+struct Timing {
+  std::chrono::milliseconds drain{30000};  ///< for workers to finish what they began
+  std::chrono::milliseconds flush{2000};   ///< for events that wait
+  kube::BackoffOptions backoff;            ///< of the caches
+};
+
+/// Caches, queue, workers and leadership around a Reconciler.
+/// Guarantees: `run` returns when `stop` is requested, after the workers have finished, the events
+/// were sent and the lease was given up, in this order; or when leadership is lost.
+/// Assumptions: what it is given outlives it. `run` is called once.
+class Operator {
+ public:
+  struct Parts {
+    kube::Transport& transport;
+    kube::Clock& clock;
+    MetricsRegistry& metrics;
+    const Log& log;
+    Health& health;
+  };
+  Operator(const OperatorOptions& options, Parts parts, Timing timing = {});
+
+  /// Errors: Unavailable, if leadership was lost; InvalidInput, if the options contradict.
+  Result<void> run(const std::stop_token& stop);
+
+  /// Brings those metrics up to date that are counted when they are read.
+  void measure();
+
+ private:
+  bool wait_for_caches(const std::stop_token& stop);
+  void watch_server(const std::stop_token& stop);
+  void work(const std::stop_token& calls);
+  void work_on(const kube::ObjectName& key, const std::stop_token& calls);
+  bool lead(kube::LeaderElector* elector, const std::stop_token& stop);
+
+  const OperatorOptions options_;
+  Parts parts_;
+  const Timing timing_;
+  kube::WorkQueue queue_;
+  kube::WriteGate gate_;
+  kube::EventRecorder events_;
+  Caches caches_;
+  Reconciler reconciler_;
+};
+
+/// The time of day, and 128 random bits in hexadecimal.
+TimePoint time_of_day();
+std::string random_token();
+
+}  // namespace sandboxrun::control

@@ -1,0 +1,79 @@
+#include "operator/control/views.h"
+
+#include <utility>
+
+#include "operator/base/document.h"
+#include "operator/run/manifest.h"
+
+namespace sandboxrun::control {
+namespace {
+
+// An edit, a deletion or its age are all that can still concern it.
+void leave_out_what_ended(RunView& view) {
+  run::Spec kept;
+  kept.managed_by = std::move(view.run.spec.managed_by);
+  kept.ttl_seconds_after_finished = view.run.spec.ttl_seconds_after_finished;
+  kept.suspend = view.run.spec.suspend;
+  kept.cancel = view.run.spec.cancel;
+  view.run.spec = std::move(kept);
+  view.errors.clear();
+
+  run::Status status;
+  status.observed_generation = view.status.observed_generation;
+  status.attempts = std::move(view.status.attempts);
+  if (const auto* succeeded = view.status.find(run::ConditionType::Succeeded)) {
+    status.conditions.push_back(*succeeded);
+    status.conditions.back().message.clear();
+    status.conditions.back().message.shrink_to_fit();
+  }
+  view.status = std::move(status);
+}
+
+}  // namespace
+
+run::Wishes RunView::wishes() const {
+  return {.generation = run.metadata.generation,
+          .created = run.metadata.creation_timestamp.value_or(TimePoint{}),
+          .suspend = run.spec.suspend,
+          .cancel = run.spec.cancel,
+          .deleted = run.metadata.deletion_timestamp.has_value(),
+          .ttl_seconds_after_finished = run.spec.ttl_seconds_after_finished};
+}
+
+Result<RunView> read_whole_run(std::string_view json, const run::Policy& policy) {
+  const auto document = parse_json(json);
+  if (!document) return std::unexpected(document.error());
+  RunView view;
+  if (const Node* status = document->find("status")) {
+    auto decoded = run::decode_status(*status);
+    if (!decoded) return failure_within("status", decoded.error());
+    view.status = std::move(*decoded);
+  }
+  view.ended = view.status.ended();
+  run::CheckedManifest checked = run::check_manifest(json, policy, run::Where::Cluster);
+  view.run = std::move(checked.run);
+  view.errors = std::move(checked.errors);
+  return view;
+}
+
+Result<RunView> read_run(std::string_view json, const run::Policy& policy) {
+  auto view = read_whole_run(json, policy);
+  if (view && view->ended) leave_out_what_ended(*view);
+  return view;
+}
+
+kube::Decoder<RunView> run_decoder(run::Policy policy) {
+  return [policy = std::move(policy)](const kube::ObjectMeta&, std::string_view json) {
+    return read_run(json, policy);
+  };
+}
+
+kube::Decoder<pod::PodView> pod_decoder() {
+  return [](const kube::ObjectMeta&, std::string_view json) -> Result<pod::PodView> {
+    const auto document = parse_json(json);
+    if (!document) return std::unexpected(document.error());
+    return pod::observe(*document);
+  };
+}
+
+}  // namespace sandboxrun::control
