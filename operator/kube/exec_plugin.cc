@@ -45,12 +45,14 @@ std::vector<std::string> plugin_environment(const ExecPlugin& plugin, const Conf
   for (const auto& [name, value] : plugin.env) merged[name] = value;
   merged["KUBERNETES_EXEC_INFO"] = exec_info(plugin, config);
   std::vector<std::string> list;
+  list.reserve(merged.size());
   for (const auto& [name, value] : merged) list.push_back(name + "=" + value);
   return list;
 }
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> list;
+  list.reserve(texts.size() + 1);
   for (auto& text : texts) list.push_back(text.data());
   list.push_back(nullptr);
   return list;

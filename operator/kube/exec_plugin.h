@@ -22,6 +22,8 @@ struct ExecCredential {
 /// Runs the plugin: its argv as it is (no shell), standard input empty, its messages to our
 /// standard error, KUBERNETES_EXEC_INFO in its environment, none of our descriptors. It is killed
 /// with its process group after `timeout` or on stop.
+/// Caveats: there is no terminal, so `interactive` is always false; the cluster's `extensions` are
+/// not passed on; a plugin that writes its secret to standard error puts it into our log.
 /// Errors: NoCredentials, naming the command and what went wrong (never what it printed);
 /// Cancelled.
 Result<ExecCredential> run_exec_plugin(const ExecPlugin& plugin, const Config& config,

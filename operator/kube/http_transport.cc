@@ -242,7 +242,7 @@ class HttpTransport : public Transport {
       const auto client = clients_.get(*credential, std::exchange(look_again, false));
       if (!client) return std::unexpected(client.error());
       BodyReader reader{read, options_.max_error_bytes, ""};
-      const auto outcome =
+      auto outcome =
           exchange(**client, wire_request(request, *credential, deadline, idle), reader, stop);
       if (outcome.head && outcome.head->status == 401 && !refreshed) {
         refreshed = true;
