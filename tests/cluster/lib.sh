@@ -33,8 +33,7 @@ die() {
 
 # One up or down at a time.
 lock() {
-  mkdir -p "$(dirname "$root")"
-  exec 8>"$root.lock"
+  exec 8>"/run/lock/$(basename "$root").lock"
   flock --timeout 300 8 || die "another up.sh or down.sh has been at work for five minutes"
 }
 

@@ -196,7 +196,8 @@ start_node() {
   start containerd "$tools/containerd" --config "$root/containerd.toml"
   make_pause_image
   wait_until containerd "an answer of containerd" "${ctr[@]}" version
-  "${ctr[@]}" images import "$root/pause.tar" >/dev/null
+  "${ctr[@]}" images import "$root/pause.tar" >"$logs/import.log" 2>&1 ||
+    explain import "the sandbox image could not be imported"
   rm "$root/pause.tar"
   start kubelet "$tools/kubelet" --config "$root/kubelet.yaml" --kubeconfig "$pki/kubelet.conf" \
     --root-dir "$root/kubelet" --hostname-override "$node_name" --node-ip "$node_ip"
