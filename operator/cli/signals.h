@@ -3,7 +3,6 @@
 #include <signal.h>
 
 #include <functional>
-#include <stop_token>
 #include <thread>
 
 #include "operator/base/fd.h"
@@ -23,12 +22,13 @@ class SignalWatcher {
   SignalWatcher& operator=(const SignalWatcher&) = delete;
 
  private:
-  void watch(const std::stop_token& stop);
+  void watch();
 
   std::function<void(int, int)> called_;
   sigset_t previous_{};
   UniqueFd signals_;
-  std::jthread thread_;
+  UniqueFd over_;  ///< readable when the watch is to end
+  std::thread thread_;
 };
 
 }  // namespace sandboxrun::cli
