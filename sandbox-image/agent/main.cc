@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -22,8 +23,8 @@
 namespace sandboxrun::agent {
 namespace {
 
-constexpr std::string_view kUsage =
-    "usage: agent prepare --order FILE [--staging DIR] [--report FILE]\n"
+constexpr const char* kUsage =
+    "usage: agent prepare --order FILE [--staging DIR] [--report FILE] [--install-guard DIR]\n"
     "       agent collect --order FILE [--staging DIR] [--report FILE]\n"
     "\n"
     "prepare  verifies, unpacks and places what the work order names, then exits.\n"
@@ -32,6 +33,7 @@ constexpr std::string_view kUsage =
     "--order FILE    the work order (JSON)\n"
     "--staging DIR   a private folder for files in transfer (default /staging)\n"
     "--report FILE   where the report goes (default /dev/termination-log)\n"
+    "--install-guard DIR   first copies the guard, which lies beside this program, there\n"
     "\n"
     "Exit status: 0 done, 1 failed (the report says why), 2 wrong arguments.\n";
 
@@ -40,14 +42,17 @@ struct Arguments {
   std::string order;
   std::string staging = "/staging";
   std::string report = "/dev/termination-log";
+  std::string guard_folder;  // empty: the guard gets to the run another way
 };
 
 std::optional<Arguments> parse(int argc, char** argv) {
   if (argc < 2) return std::nullopt;
   Arguments arguments{.verb = argv[1]};
-  const std::map<std::string_view, std::string*> flags = {{"--order", &arguments.order},
-                                                          {"--staging", &arguments.staging},
-                                                          {"--report", &arguments.report}};
+  const std::map<std::string_view, std::string*> flags = {
+      {"--order", &arguments.order},
+      {"--staging", &arguments.staging},
+      {"--report", &arguments.report},
+      {"--install-guard", &arguments.guard_folder}};
   for (int i = 2; i < argc; i += 2) {
     const auto flag = flags.find(argv[i]);
     if (flag == flags.end() || i + 1 == argc) return std::nullopt;
@@ -77,8 +82,9 @@ int finish(const Report& report, const std::string& path) {
   if (!report.failure) return 0;
   const protocol::ReportFailure& failure = *report.failure;
   const std::string index = failure.index < 0 ? "" : " " + std::to_string(failure.index);
-  std::fprintf(stderr, "agent: %s%s: %s\n", protocol::to_string(failure.subject).data(),
-               index.c_str(), failure.message.c_str());
+  std::fprintf(stderr, "agent: %s%s: %s\n",
+               std::string(protocol::to_string(failure.subject)).c_str(), index.c_str(),
+               failure.message.c_str());
   return 1;
 }
 
@@ -97,7 +103,24 @@ AgentContext context_for(const Arguments& arguments, std::stop_token stop) {
   return context;
 }
 
+// The guard must be readable and executable by the run, and writable by nobody.
+Result<void> install_guard(const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::path target = fs::path(folder) / "guard";
+  const fs::path own = fs::read_symlink("/proc/self/exe", error);
+  if (!error) fs::copy_file(own.parent_path() / "guard", target, error);
+  if (!error) fs::permissions(target, fs::perms(0555), error);
+  if (error) return failure(ErrorKind::System, "installing the guard: " + error.message());
+  return {};
+}
+
 int run_prepare(const Arguments& arguments, std::stop_token stop) {
+  if (!arguments.guard_folder.empty()) {
+    if (const auto installed = install_guard(arguments.guard_folder); !installed) {
+      return finish(unreadable<protocol::PrepareReport>(installed.error()), arguments.report);
+    }
+  }
   auto order = protocol::decode_prepare_order(read_file(arguments.order));
   if (!order) return finish(unreadable<protocol::PrepareReport>(order.error()), arguments.report);
   return finish(prepare(*order, context_for(arguments, std::move(stop))), arguments.report);
@@ -148,12 +171,12 @@ int main_with(const Arguments& arguments) {
 int main(int argc, char** argv) {
   const std::string_view first = argc > 1 ? argv[1] : "";
   if (first == "--help" || first == "-h") {
-    std::fputs(sandboxrun::agent::kUsage.data(), stdout);
+    std::fputs(sandboxrun::agent::kUsage, stdout);
     return 0;
   }
   const auto arguments = sandboxrun::agent::parse(argc, argv);
   if (!arguments) {
-    std::fputs(sandboxrun::agent::kUsage.data(), stderr);
+    std::fputs(sandboxrun::agent::kUsage, stderr);
     return 2;
   }
   return sandboxrun::agent::main_with(*arguments);
