@@ -1,0 +1,421 @@
+#include "operator/control/operator.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <sstream>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "operator/control/metrics.h"
+#include "operator/kube/clock.h"
+#include "operator/pod/names.h"
+#include "operator/pod/observe.h"
+#include "tests/api/memory_api.h"
+#include "tests/support/run/world.h"
+
+// The whole operator against an API server's storage: caches, queue, workers, reconciler. The
+// kubelet is the test itself.
+namespace sandboxrun::control {
+namespace {
+
+using test::json_node;
+using test::number_node;
+using test::put;
+using test::text_at;
+using test::text_node;
+
+const std::string kRunFolder = "/apis/sandboxrun.dev/v1alpha1/namespaces/ns/sandboxruns";
+const std::string kRunPath = kRunFolder + "/r";
+const std::string kPodFolder = "/api/v1/namespaces/ns/pods";
+const std::string kImage = "registry.example/tool@sha256:" + std::string(64, 'a');
+
+std::string manifest(const std::string& image, const std::string& more = "") {
+  return R"({"apiVersion":"sandboxrun.dev/v1alpha1","kind":"SandboxRun","metadata":{"name":"r"},)"
+         R"("spec":{"environment":{"image":")" +
+         image + R"("},"command":["/bin/true"])" + more + "}}";
+}
+
+std::string time_now() {
+  return format_time(time_of_day());
+}
+
+// One process: its operator, until it is destroyed.
+class Process {
+ public:
+  explicit Process(kube::Transport& api)
+      : operator_(options(),
+                  {.transport = api,
+                   .clock = clock_,
+                   .metrics = metrics_,
+                   .log = log_,
+                   .health = health_},
+                  {.drain = std::chrono::seconds(10), .flush = std::chrono::seconds(2)}),
+        thread_([this](const std::stop_token& stop) { ended_ = operator_.run(stop); }) {}
+
+  std::string metrics() {
+    operator_.measure();
+    return metrics_.expose();
+  }
+  bool is_ready() const { return health_.is_ready(); }
+
+ private:
+  static OperatorOptions options() {
+    OperatorOptions out;
+    out.pods.sandbox_image = "registry.example/sandbox@sha256:" + std::string(64, 'b');
+    out.instance = "test";
+    return out;
+  }
+
+  std::ostringstream text_;
+  Log log_{LogLevel::Info, LogFormat::Text, text_};
+  kube::SystemClock clock_;
+  MetricsRegistry metrics_{operator_metrics()};
+  Health health_;
+  Operator operator_;
+  Result<void> ended_;
+  std::jthread thread_;
+};
+
+class OperatorTest : public testing::Test {
+ protected:
+  void start() { process = std::make_unique<Process>(api); }
+  void stop() { process.reset(); }
+
+  void create_run(const std::string& more = "") { api.create(kRunFolder, manifest(kImage, more)); }
+
+  std::string pod_path(int attempt = 1) const {
+    const auto run = api.find(kRunPath);
+    if (!run) return "";
+    return kPodFolder + "/" + pod::pod_name("ns", "r", text_at(*run, {"metadata", "uid"}), attempt);
+  }
+
+  // Of condition Succeeded: "True/Completed".
+  std::string verdict() const {
+    const auto run = api.find(kRunPath);
+    if (!run) return "";
+    const Node* status = run->find("status");
+    const Node* conditions = status == nullptr ? nullptr : status->find("conditions");
+    if (conditions == nullptr) return "";
+    for (const Node& each : conditions->items) {
+      if (text_at(each, {"type"}) != "Succeeded") continue;
+      return text_at(each, {"status"}) + "/" + text_at(each, {"reason"});
+    }
+    return "";
+  }
+  bool reaches(const std::string& wanted) {
+    const bool reached = api.wait_for([&] { return verdict() == wanted; });
+    EXPECT_EQ(verdict(), wanted);
+    return reached;
+  }
+
+  bool is_ungated(const std::string& path) const {
+    const auto pod = api.find(path);
+    if (!pod) return false;
+    const Node* spec = pod->find("spec");
+    const Node* gates = spec->find("schedulingGates");
+    return gates == nullptr || gates->items.empty();
+  }
+  bool pod_is_let_loose(int attempt = 1) {
+    const bool loose = api.wait_for([&] { return is_ungated(pod_path(attempt)); });
+    EXPECT_TRUE(loose);
+    return loose;
+  }
+
+  // What the kubelet writes when the command starts, and when it ends.
+  void run_pod(int attempt = 1) {
+    api.change(pod_path(attempt), [](Node& pod) {
+      put(pod, {"spec", "nodeName"}, text_node("node-1"));
+      put(pod, {"status"},
+          json_node(R"({"phase":"Running","conditions":[{"type":"PodScheduled","status":"True",)"
+                    R"("lastTransitionTime":")" +
+                    time_now() +
+                    R"("}],"containerStatuses":[{"name":"run","restartCount":0,"state":)"
+                    R"({"running":{"startedAt":")" +
+                    time_now() + R"("}}}]})"));
+    });
+  }
+  void end_pod(int code, int attempt = 1) {
+    api.change(pod_path(attempt), [&](Node& pod) {
+      run::testing::Record record{.token = pod::observe(pod)->facts.token};
+      record.code = code;
+      record.child_code = code;
+      Node ended = json_node(R"({"reason":")" + std::string(code == 0 ? "Completed" : "Error") +
+                             R"(","startedAt":")" + time_now() + R"(","finishedAt":")" +
+                             time_now() + R"("})");
+      put(ended, {"exitCode"}, number_node(code));
+      put(ended, {"message"}, text_node(run::testing::write(record)));
+      Node container = json_node(R"({"name":"run","restartCount":0})");
+      put(container, {"state", "terminated"}, std::move(ended));
+      Node list;
+      list.kind = Node::Kind::List;
+      list.items.push_back(std::move(container));
+      put(pod, {"status", "containerStatuses"}, std::move(list));
+      put(pod, {"status", "phase"}, text_node(code == 0 ? "Succeeded" : "Failed"));
+    });
+  }
+
+  // Writes on runs and pods, in order: Events and policies are counted apart.
+  std::vector<std::string> writes() const {
+    std::vector<std::string> out;
+    for (const std::string& each : api.writes()) {
+      if (each.find("/pods") != std::string::npos ||
+          each.find("/sandboxruns/") != std::string::npos) {
+        out.push_back(each);
+      }
+    }
+    return out;
+  }
+  std::size_t posts() const {
+    const auto all = api.writes();
+    return static_cast<std::size_t>(std::ranges::count(all, "POST " + kPodFolder));
+  }
+
+  test::MemoryApi api;
+  std::unique_ptr<Process> process;
+};
+
+TEST_F(OperatorTest, AMinimalRunSucceedsWithFiveWrites) {
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  run_pod();
+  ASSERT_TRUE(reaches("Unknown/Running"));
+  end_pod(0);
+  ASSERT_TRUE(reaches("True/Completed"));
+  EXPECT_EQ(writes(), (std::vector<std::string>{
+                          "POST " + kPodFolder,
+                          "PATCH " + kRunPath + "/status",
+                          "PATCH " + pod_path(),
+                          "PATCH " + kRunPath + "/status",
+                          "PATCH " + kRunPath + "/status",
+                      }));
+}
+
+TEST_F(OperatorTest, S6_ANonZeroExitIsAFailureWithItsCode) {
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  run_pod();
+  end_pod(3);
+  ASSERT_TRUE(reaches("False/NonZeroExit"));
+  EXPECT_EQ(text_at(*api.find(kRunPath), {"status", "run", "exitCode"}), "3");
+}
+
+TEST_F(OperatorTest, S5_ThePodIsRecordedBeforeItIsLetLoose) {
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  const auto all = writes();
+  const auto status = std::ranges::find(all, "PATCH " + kRunPath + "/status");
+  const auto ungate = std::ranges::find(all, "PATCH " + pod_path());
+  EXPECT_LT(status - all.begin(), ungate - all.begin());
+  const auto run = api.find(kRunPath);
+  const auto& attempt = run->find("status")->find("attempts")->items.at(0);
+  EXPECT_EQ(text_at(attempt, {"podUID"}), text_at(*api.find(pod_path()), {"metadata", "uid"}));
+}
+
+TEST_F(OperatorTest, S1_ATagIsRefusedAndNoPodIsMade) {
+  start();
+  api.create(kRunFolder, manifest("python:3.12"));
+  ASSERT_TRUE(reaches("False/InvalidSpec"));
+  EXPECT_EQ(posts(), 0U);
+}
+
+TEST_F(OperatorTest, ARuntimeClassThatNobodyAllowedIsDenied) {
+  start();
+  create_run(R"(,"runtimeClassName":"gvisor")");
+  ASSERT_TRUE(reaches("False/PolicyDenied"));
+  EXPECT_EQ(posts(), 0U);
+}
+
+TEST_F(OperatorTest, S2_APodThatAWebhookChangedIsDeletedAndNeverStarts) {
+  api.mutate([](Node& object) {
+    const Node* spec = object.find("spec");
+    if (spec == nullptr || spec->find("containers") == nullptr) return;
+    put(object, {"spec", "hostNetwork"}, json_node("true"));
+  });
+  start();
+  create_run();
+  ASSERT_TRUE(reaches("False/PodMutated"));
+  EXPECT_FALSE(api.find(pod_path()));
+  const auto all = writes();
+  EXPECT_EQ(std::ranges::count(all, "PATCH " + pod_path()), 0);
+}
+
+TEST_F(OperatorTest, T13_AForeignPodWithOurNameIsANameConflict) {
+  create_run();
+  const std::string name = pod_path().substr(kPodFolder.size() + 1);
+  api.create(kPodFolder, R"({"metadata":{"name":")" + name +
+                             R"("},"spec":{"containers":[{"name":"run","image":"evil"}]}})");
+  start();
+  ASSERT_TRUE(reaches("False/NameConflict"));
+  EXPECT_TRUE(api.find(pod_path()));
+}
+
+TEST_F(OperatorTest, S5_APodThatVanishesIsLostAndNotMadeAgain) {
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  run_pod();
+  ASSERT_TRUE(reaches("Unknown/Running"));
+  api.remove(pod_path());
+  ASSERT_TRUE(reaches("False/PodLost"));
+  EXPECT_EQ(posts(), 1U);
+}
+
+TEST_F(OperatorTest, S5_ALostReplyToThePostMakesNoSecondPod) {
+  bool lost = false;
+  api.fail_after([&](const kube::Request& request) -> std::optional<kube::Error> {
+    if (lost || request.method != kube::Method::Post || request.path != kPodFolder) {
+      return std::nullopt;
+    }
+    lost = true;
+    kube::Error error;
+    error.kind = kube::ErrorKind::Unreachable;
+    error.message = "the connection broke";
+    return error;
+  });
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  run_pod();
+  end_pod(0);
+  ASSERT_TRUE(reaches("True/Completed"));
+  EXPECT_EQ(api.list(kPodFolder).size(), 1U);
+}
+
+TEST_F(OperatorTest, S5_AnotherOperatorGoesOnWhereTheFirstOneStopped) {
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  stop();
+  run_pod();
+  end_pod(0);
+  start();
+  ASSERT_TRUE(reaches("True/Completed"));
+  EXPECT_EQ(posts(), 1U);
+}
+
+TEST_F(OperatorTest, S5_ACrashBeforeTheAttemptIsRecordedStartsNothingTwice) {
+  // The status cannot be written, so that the first operator never gets past the POST.
+  api.fail_before([&](const kube::Request& request) -> std::optional<kube::Error> {
+    if (request.path != kRunPath + "/status") return std::nullopt;
+    kube::Error error;
+    error.kind = kube::ErrorKind::ServerError;
+    error.status = 500;
+    error.message = "etcd is away";
+    return error;
+  });
+  start();
+  create_run();
+  ASSERT_TRUE(api.wait_for([&] { return api.find(pod_path()).has_value(); }));
+  const std::string uid = text_at(*api.find(pod_path()), {"metadata", "uid"});
+  stop();
+  EXPECT_FALSE(is_ungated(pod_path()));
+  api.fail_before({});
+  start();
+  ASSERT_TRUE(pod_is_let_loose());
+  EXPECT_EQ(text_at(*api.find(pod_path()), {"metadata", "uid"}), uid);
+}
+
+TEST_F(OperatorTest, AQuotaHoldsTheRunBackWithItsReason) {
+  api.fail_before([](const kube::Request& request) -> std::optional<kube::Error> {
+    if (request.method != kube::Method::Post || request.path != kPodFolder) return std::nullopt;
+    kube::Error error;
+    error.kind = kube::ErrorKind::Forbidden;
+    error.status = 403;
+    error.reason = "Forbidden";
+    error.status_message = "pods \"r\" is forbidden: exceeded quota: few, requested: pods=1";
+    error.message = error.status_message;
+    return error;
+  });
+  start();
+  create_run();
+  ASSERT_TRUE(reaches("Unknown/PodRefused"));
+  EXPECT_EQ(posts(), 1U);
+  EXPECT_NE(process->metrics().find("sandboxrun_pod_refusals_total{kind=\"Quota\"} 1\n"),
+            std::string::npos);
+}
+
+TEST_F(OperatorTest, ACancelledPodOnANodeIsAskedToStop) {
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  run_pod();
+  ASSERT_TRUE(reaches("Unknown/Running"));
+  api.change(kRunPath, [](Node& run) {
+    put(run, {"spec", "cancel"}, json_node("true"));
+    put(run, {"metadata", "generation"}, number_node(2));
+  });
+  ASSERT_TRUE(api.wait_for([&] {
+    return text_at(*api.find(pod_path()), {"metadata", "annotations", pod::kStopAnnotation}) ==
+           "Cancelled";
+  }));
+  EXPECT_EQ(text_at(*api.find(pod_path()), {"spec", "activeDeadlineSeconds"}), "1");
+  end_pod(143);
+  ASSERT_TRUE(reaches("False/Cancelled"));
+}
+
+TEST_F(OperatorTest, ASuspendedRunHasNoPod) {
+  start();
+  create_run(R"(,"suspend":true)");
+  ASSERT_TRUE(reaches("Unknown/Suspended"));
+  EXPECT_EQ(posts(), 0U);
+  api.change(kRunPath, [](Node& run) {
+    put(run, {"spec", "suspend"}, json_node("false"));
+    put(run, {"metadata", "generation"}, number_node(2));
+  });
+  ASSERT_TRUE(pod_is_let_loose());
+}
+
+TEST_F(OperatorTest, ARunIsDeletedWhenItsTimeToLiveIsOver) {
+  start();
+  create_run(R"(,"ttlSecondsAfterFinished":0)");
+  ASSERT_TRUE(pod_is_let_loose());
+  run_pod();
+  end_pod(0);
+  EXPECT_TRUE(api.wait_for([&] { return !api.find(kRunPath); }));
+}
+
+TEST_F(OperatorTest, AnEditOfAFinishedRunIsObservedAndLosesNothing) {
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  run_pod();
+  end_pod(0);
+  ASSERT_TRUE(reaches("True/Completed"));
+  api.change(kRunPath, [](Node& run) {
+    put(run, {"spec", "cancel"}, json_node("true"));
+    put(run, {"metadata", "generation"}, number_node(2));
+  });
+  ASSERT_TRUE(api.wait_for(
+      [&] { return text_at(*api.find(kRunPath), {"status", "observedGeneration"}) == "2"; }));
+  EXPECT_EQ(verdict(), "True/Completed");
+  EXPECT_EQ(text_at(*api.find(kRunPath), {"status", "run", "exitCode"}), "0");
+}
+
+TEST_F(OperatorTest, PoliciesExistBeforeThePod) {
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  const auto all = api.writes();
+  const auto policy = std::ranges::find_if(
+      all, [](const std::string& each) { return each.contains("/networkpolicies/"); });
+  const auto pod = std::ranges::find(all, "POST " + kPodFolder);
+  ASSERT_NE(policy, all.end());
+  EXPECT_LT(policy - all.begin(), pod - all.begin());
+}
+
+TEST_F(OperatorTest, ItIsReadyWhenItsCachesAreFilled) {
+  start();
+  EXPECT_TRUE(api.wait_for([&] { return process->is_ready(); }));
+}
+
+}  // namespace
+}  // namespace sandboxrun::control

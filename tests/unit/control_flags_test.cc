@@ -1,0 +1,100 @@
+#include "operator/control/flags.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace sandboxrun::control {
+namespace {
+
+const std::string kImage = "--sandbox-image=registry.example/s@sha256:" + std::string(64, 'b');
+
+std::optional<std::string> no_environment(std::string_view) {
+  return std::nullopt;
+}
+
+std::string problem(std::vector<std::string> arguments) {
+  const auto line = read_flags(std::move(arguments), no_environment);
+  return line ? "" : line.error().message;
+}
+
+TEST(Flags, TheSandboxImageIsAllThatIsNeeded) {
+  const auto line = read_flags({kImage}, no_environment);
+  ASSERT_TRUE(line) << line.error().message;
+  EXPECT_EQ(line->options.metrics_address, ":8080");
+  EXPECT_EQ(line->options.probe_address, ":8081");
+  EXPECT_EQ(line->options.pods.guard_delivery, pod::GuardDelivery::ImageVolume);
+  EXPECT_FALSE(line->options.leader_elect);
+  EXPECT_TRUE(line->options.watch_namespaces.empty());
+}
+
+TEST(Flags, S1_ASandboxImageWithoutADigestIsRefused) {
+  EXPECT_EQ(problem({"--sandbox-image=registry.example/s:1"}),
+            "--sandbox-image \"registry.example/s:1\" has no digest; write it as "
+            "repository@sha256:<64 hex digits>");
+}
+
+TEST(Flags, TheChartsFlagsAreTaken) {
+  const auto line = read_flags(
+      {kImage, "--guard-delivery=Copy", "--leader-elect", "--leader-election-namespace=system",
+       "--metrics-bind-address=:9090", "--health-probe-bind-address=0",
+       "--max-concurrent-reconciles=8", "--network-isolation=Assume", "--log-level=debug",
+       "--log-format=text", "--watch-namespace=a", "--watch-namespace=b",
+       "--cluster-cidr=10.0.0.0/8", "--transfer-allow=10.1.2.3/32:9000", "--transfer-allow-http",
+       "--allow-runtime-class=gvisor", "--allow-node-selector-key=pool",
+       "--allow-toleration=dedicated=runs:NoSchedule", "--allow-priority-class=low"},
+      no_environment);
+  ASSERT_TRUE(line) << line.error().message;
+  const OperatorOptions& options = line->options;
+  EXPECT_EQ(options.pods.guard_delivery, pod::GuardDelivery::Copy);
+  EXPECT_TRUE(options.leader_elect);
+  EXPECT_EQ(options.leader_election_namespace, "system");
+  EXPECT_EQ(options.max_concurrent_reconciles, 8);
+  EXPECT_EQ(options.isolation, run::Isolation::Waived);
+  EXPECT_TRUE(options.policy.allow_egress);
+  EXPECT_EQ(options.watch_namespaces, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(options.pods.cluster_cidrs, std::vector<std::string>{"10.0.0.0/8"});
+  EXPECT_TRUE(options.pods.transfer.allow_http);
+  EXPECT_EQ(options.policy.runtime_classes, std::vector<std::string>{"gvisor"});
+  EXPECT_EQ(options.policy.node_selector_keys.back(), "pool");
+  const run::Toleration wanted{
+      .key = "dedicated", .op = "Equal", .value = "runs", .effect = "NoSchedule"};
+  EXPECT_EQ(options.policy.tolerations, std::vector<run::Toleration>{wanted});
+}
+
+TEST(Flags, S3_EgressIsOffUnlessSomebodyVouchesForIsolation) {
+  const auto line = read_flags({kImage}, no_environment);
+  ASSERT_TRUE(line);
+  EXPECT_FALSE(line->options.policy.allow_egress);
+}
+
+TEST(Flags, AllThatIsWrongIsSaidAtOnce) {
+  EXPECT_EQ(problem({kImage, "--guard-delivery=Magic", "--max-concurrent-reconciles=0",
+                     "--log-level=loud", "--leader-elect"}),
+            "--guard-delivery Magic: give ImageVolume or Copy\n"
+            "--max-concurrent-reconciles must be 1 to 64\n"
+            "--log-level loud: give debug, info, warn or error\n"
+            "--leader-elect needs --leader-election-namespace, or POD_NAMESPACE in the "
+            "environment");
+}
+
+TEST(Flags, TheLeaseIsInThePodsOwnNamespaceByDefault) {
+  const auto line = read_flags({kImage, "--leader-elect"}, [](std::string_view name) {
+    return name == "POD_NAMESPACE" ? std::optional<std::string>("mine") : std::nullopt;
+  });
+  ASSERT_TRUE(line) << line.error().message;
+  EXPECT_EQ(line->options.leader_election_namespace, "mine");
+}
+
+TEST(Flags, HelpNamesEveryFlagOfTheReference) {
+  const auto line = read_flags({"--help"}, no_environment);
+  ASSERT_TRUE(line);
+  for (const char* flag : {"--sandbox-image", "--watch-namespace", "--transfer-allow",
+                           "--network-isolation", "--kubeconfig", "--version"}) {
+    EXPECT_NE(line->print.find(flag), std::string::npos) << flag;
+  }
+}
+
+}  // namespace
+}  // namespace sandboxrun::control
