@@ -51,7 +51,7 @@ class Caches {
   /// A deleted pod as it was last seen. Kept for the latest kMaxBuried pods.
   std::optional<pod::PodView> buried(std::string_view pod_uid) const;
 
-  static constexpr std::size_t kMaxBuried = 4096;
+  static constexpr std::size_t kMaxBuried = 512;
 
  private:
   struct Scope {

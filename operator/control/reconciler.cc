@@ -292,7 +292,9 @@ void Reconciler::tell(const World& world, const run::Status& before, const run::
                                       .uid = world.meta().uid,
                                       .resource_version = world.version},
                         .related = std::nullopt});
-  if (after.ended()) notes_.forget_run(world.meta().uid);
+  if (!after.ended()) return;
+  notes_.forget_run(world.meta().uid);
+  for (const run::AttemptStatus& each : after.attempts) notes_.forget_pod(each.pod_uid);
 }
 
 }  // namespace sandboxrun::control
