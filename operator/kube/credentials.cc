@@ -77,8 +77,9 @@ class TokenFileSource : public CredentialSource {
 
   bool refused(std::uint64_t generation, std::stop_token) override {
     const std::lock_guard lock(mutex_);
-    if (generation == generation_) (void)reread();  // an unreadable file keeps the old token
-    return generation != generation_;
+    if (generation != generation_) return true;
+    // An unreadable file keeps the old token.
+    return reread().has_value() && generation != generation_;
   }
 
  private:
@@ -122,8 +123,9 @@ class ExecSource : public CredentialSource {
 
   bool refused(std::uint64_t generation, std::stop_token stop) override {
     const std::lock_guard lock(mutex_);
-    if (generation == generation_) (void)run(std::move(stop));  // `current` will tell the error
-    return generation != generation_;
+    if (generation != generation_) return true;
+    // If it fails, the 401 stays the answer.
+    return run(std::move(stop)).has_value();
   }
 
  private:

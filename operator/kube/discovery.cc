@@ -21,10 +21,10 @@ int leading_number(std::string_view text) {
   return number;
 }
 
-Result<Node> get_json(Transport& transport, std::string path, std::stop_token stop) {
+Result<Node> get_json(Transport& transport, std::string path, const std::stop_token& stop) {
   Request request;
   request.path = std::move(path);
-  const auto answer = transport.roundtrip(request, std::move(stop));
+  const auto answer = transport.roundtrip(request, stop);
   if (!answer) return std::unexpected(answer.error());
   auto parsed = parse_json(answer->body, {.max_bytes = 16u << 20});
   if (!parsed || parsed->kind != Node::Kind::Map) {
@@ -43,7 +43,7 @@ bool ServerInfo::serves(std::string_view group_version) const {
   return std::ranges::find(group_versions, group_version) != group_versions.end();
 }
 
-Result<ServerInfo> discover(Transport& transport, std::stop_token stop) {
+Result<ServerInfo> discover(Transport& transport, const std::stop_token& stop) {
   const auto version = get_json(transport, "/version", stop);
   if (!version) return std::unexpected(version.error());
   ServerInfo info;
@@ -67,7 +67,7 @@ Result<ServerInfo> discover(Transport& transport, std::stop_token stop) {
 }
 
 Result<bool> serves_resource(Transport& transport, std::string_view group_version,
-                             std::string_view plural, std::stop_token stop) {
+                             std::string_view plural, const std::stop_token& stop) {
   const bool core = !group_version.contains('/');
   const auto resources =
       get_json(transport, (core ? "/api/" : "/apis/") + std::string(group_version), stop);

@@ -19,11 +19,11 @@ struct ServerInfo {
 };
 
 /// Asks GET /version and GET /apis.
-Result<ServerInfo> discover(Transport& transport, std::stop_token stop);
+Result<ServerInfo> discover(Transport& transport, const std::stop_token& stop);
 
 /// True if the group version has the resource (GET /apis/GROUP/VERSION); a group version that is
 /// not there is `false`, not an error.
 Result<bool> serves_resource(Transport& transport, std::string_view group_version,
-                             std::string_view plural, std::stop_token stop);
+                             std::string_view plural, const std::stop_token& stop);
 
 }  // namespace sandboxrun::kube

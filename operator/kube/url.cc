@@ -43,9 +43,8 @@ bool parse_user(std::string_view user, Url& url) {
 
 bool parse_port(std::string_view text, Url& url) {
   std::uint16_t port = 0;
-  const auto* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, port);
-  if (error != std::errc() || rest != end || port == 0) return false;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  if (error != std::errc() || rest != text.data() + text.size() || port == 0) return false;
   url.port = port;
   return true;
 }
