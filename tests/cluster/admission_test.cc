@@ -129,7 +129,7 @@ class Admission : public ::testing::Test {
     EXPECT_TRUE(checked.errors.empty());
     run::Plan plan = run::make_plan(checked.run);
     plan.namespace_name = space_.name();
-    plan.uid = "0f4c1d7e-0000-4000-8000-000000000000";
+    plan.uid = uid_;
     pod::PodOptions options;
     options.sandbox_image = kSandboxImage;
     const auto pod = pod::render_pod(plan, options, {.number = 1, .token = "4f0c"});
@@ -140,6 +140,7 @@ class Admission : public ::testing::Test {
   Cluster cluster_;
   TestNamespace space_;
   std::string chart_;
+  std::string uid_ = "0f4c1d7e-0000-4000-8000-000000000000";
 };
 
 const std::vector<std::string> kTry = {"create", "--dry-run=server", "-f", "-"};
@@ -219,10 +220,14 @@ TEST_F(Admission, S2_TheOperatorsTokenMakesOnlyPodsOfARunsShape) {
             "allowed");
 }
 
-/// With one pod of a run in the namespace.
+/// With one pod of a run in the namespace, and the run: the garbage collector deletes a pod whose
+/// owner does not exist.
 class RunPod : public Admission {
  protected:
   RunPod() {
+    uid_ = cluster_.kubectl_output({"create", "-f", "-", "--namespace", space_.name(), "--output",
+                                    "jsonpath={.metadata.uid}"},
+                                   run_manifest(""));
     // Once the policy is in force, the namespace is ready too.
     refusal("student", kTry, pod());
     const KubectlResult made =
