@@ -54,10 +54,9 @@ std::string time_now() {
   return text;
 }
 
-std::string json_line(LogLevel level, std::string_view message, LogFields fields) {
-  JsonWriter json;
-  json.begin_object();
-  json.member("ts", time_now()).member("level", name_of(level)).member("msg", message);
+using Fields = std::span<const LogField>;
+
+void append_json(JsonWriter& json, Fields fields) {
   for (const LogField& field : fields) {
     json.key(field.key);
     if (const auto* text = std::get_if<std::string>(&field.value)) {
@@ -68,6 +67,14 @@ std::string json_line(LogLevel level, std::string_view message, LogFields fields
       json.boolean(std::get<bool>(field.value));
     }
   }
+}
+
+std::string json_line(LogLevel level, std::string_view message, Fields scope, Fields fields) {
+  JsonWriter json;
+  json.begin_object();
+  json.member("ts", time_now()).member("level", name_of(level)).member("msg", message);
+  append_json(json, scope);
+  append_json(json, fields);
   json.end_object();
   return json.take();
 }
@@ -79,9 +86,7 @@ bool is_plain(std::string_view text) {
   return !text.empty();
 }
 
-std::string text_line(LogLevel level, std::string_view message, LogFields fields) {
-  std::string line = time_now() + " " + std::string(name_of(level)) + " ";
-  for (const char c : message) line += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
+void append_text(std::string& line, Fields fields) {
   for (const LogField& field : fields) {
     line += ' ';
     line += field.key;
@@ -98,6 +103,13 @@ std::string text_line(LogLevel level, std::string_view message, LogFields fields
       line += std::get<bool>(field.value) ? "true" : "false";
     }
   }
+}
+
+std::string text_line(LogLevel level, std::string_view message, Fields scope, Fields fields) {
+  std::string line = time_now() + " " + std::string(name_of(level)) + " ";
+  for (const char c : message) line += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
+  append_text(line, scope);
+  append_text(line, fields);
   return line;
 }
 
@@ -134,24 +146,38 @@ Log::Log(LogLevel level, LogFormat format, std::ostream& out) {
 
 Log::~Log() = default;
 
-void Log::write(LogLevel level, std::string_view message, LogFields fields) const {
+void Log::write(LogLevel level, std::string_view message, Fields scope, LogFields fields) const {
   if (!parts_->logger->should_log(spdlog_level(level))) return;
+  const Fields own(fields.begin(), fields.size());
   parts_->logger->log(spdlog_level(level), parts_->format == LogFormat::Json
-                                               ? json_line(level, message, fields)
-                                               : text_line(level, message, fields));
+                                               ? json_line(level, message, scope, own)
+                                               : text_line(level, message, scope, own));
 }
 
 void Log::debug(std::string_view message, LogFields fields) const {
-  write(LogLevel::Debug, message, fields);
+  write(LogLevel::Debug, message, {}, fields);
 }
 void Log::info(std::string_view message, LogFields fields) const {
-  write(LogLevel::Info, message, fields);
+  write(LogLevel::Info, message, {}, fields);
 }
 void Log::warn(std::string_view message, LogFields fields) const {
-  write(LogLevel::Warn, message, fields);
+  write(LogLevel::Warn, message, {}, fields);
 }
 void Log::error(std::string_view message, LogFields fields) const {
-  write(LogLevel::Error, message, fields);
+  write(LogLevel::Error, message, {}, fields);
+}
+
+void ScopedLog::debug(std::string_view message, LogFields fields) const {
+  log_->write(LogLevel::Debug, message, scope_, fields);
+}
+void ScopedLog::info(std::string_view message, LogFields fields) const {
+  log_->write(LogLevel::Info, message, scope_, fields);
+}
+void ScopedLog::warn(std::string_view message, LogFields fields) const {
+  log_->write(LogLevel::Warn, message, scope_, fields);
+}
+void ScopedLog::error(std::string_view message, LogFields fields) const {
+  log_->write(LogLevel::Error, message, scope_, fields);
 }
 
 }  // namespace sandboxrun

@@ -6,9 +6,12 @@
 #include <iosfwd>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "operator/base/secret.h"
 
@@ -57,10 +60,28 @@ class Log {
   void error(std::string_view message, LogFields fields = {}) const;
 
  private:
+  friend class ScopedLog;
   struct Parts;
-  void write(LogLevel level, std::string_view message, LogFields fields) const;
+  using Fields = std::span<const LogField>;
+  void write(LogLevel level, std::string_view message, Fields scope, LogFields fields) const;
 
   std::unique_ptr<Parts> parts_;
+};
+
+/// A Log whose lines all carry the fields of one piece of work, before their own.
+/// Assumptions: the Log outlives it, and so does what the keys point to.
+class ScopedLog {
+ public:
+  ScopedLog(const Log& log, std::vector<LogField> scope) : log_(&log), scope_(std::move(scope)) {}
+
+  void debug(std::string_view message, LogFields fields = {}) const;
+  void info(std::string_view message, LogFields fields = {}) const;
+  void warn(std::string_view message, LogFields fields = {}) const;
+  void error(std::string_view message, LogFields fields = {}) const;
+
+ private:
+  const Log* log_;
+  std::vector<LogField> scope_;
 };
 
 }  // namespace sandboxrun

@@ -1,5 +1,7 @@
 #include "operator/control/cluster.h"
 
+#include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "operator/base/json_writer.h"
@@ -36,19 +38,30 @@ kube::Result<SeenPod> seen(Node node) {
 
 }  // namespace
 
-kube::Result<Node> Cluster::call(const kube::Request& request) {
-  const auto answer = transport_.roundtrip(request, stop_);
+kube::Result<kube::Response> Cluster::send(kube::Request request) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - clock_.now());
+  if (left.count() <= 0) {
+    return kube::failure(ErrorKind::Timeout,
+                         request.description + ": no time is left for it in this reconcile");
+  }
+  request.deadline = std::min(request.deadline, left);
+  return transport_.roundtrip(request, stop_);
+}
+
+kube::Result<Node> Cluster::call(kube::Request request) {
+  const std::string description = request.description;
+  const auto answer = send(std::move(request));
   if (!answer) return std::unexpected(answer.error());
   auto node = parse_json(answer->body, kAnswerLimits);
   if (!node) {
     return kube::failure(ErrorKind::Malformed,
-                         request.description + ": the answer is no JSON: " + node.error().message);
+                         description + ": the answer is no JSON: " + node.error().message);
   }
   return std::move(*node);
 }
 
-kube::Result<void> Cluster::call_delete(const kube::Request& request) {
-  const auto answer = transport_.roundtrip(request, stop_);
+kube::Result<void> Cluster::call_delete(kube::Request request) {
+  const auto answer = send(std::move(request));
   if (!answer && answer.error().kind != ErrorKind::NotFound) {
     return std::unexpected(answer.error());
   }
@@ -114,7 +127,7 @@ kube::Result<std::string> Cluster::write_status(const run::Metadata& run,
 
 kube::Result<std::optional<Cluster::LiveRun>> Cluster::get_run(const kube::ObjectName& name,
                                                                const run::Policy& policy) {
-  const auto answer = transport_.roundtrip(kube::get_request(kRuns, name), stop_);
+  const auto answer = send(kube::get_request(kRuns, name));
   if (!answer) {
     if (answer.error().kind == ErrorKind::NotFound) return std::nullopt;
     return std::unexpected(answer.error());
@@ -122,14 +135,17 @@ kube::Result<std::optional<Cluster::LiveRun>> Cluster::get_run(const kube::Objec
   const auto node = parse_json(answer->body);
   auto view = read_whole_run(answer->body, policy);
   if (!node || !view) {
-    return kube::failure(ErrorKind::Malformed, "the run cannot be read: " + view.error().message);
+    const auto& error = node ? view.error() : node.error();
+    return kube::failure(ErrorKind::Malformed, "the run cannot be read: " + error.message);
   }
   return LiveRun{std::move(*view), version_of(*node)};
 }
 
-kube::Result<void> Cluster::delete_run(const run::Metadata& run) {
+kube::Result<void> Cluster::delete_run(const run::Metadata& run,
+                                       const std::string& resource_version) {
   kube::DeleteOptions options;
   options.uid = run.uid;
+  options.resource_version = resource_version;
   return call_delete(kube::delete_request(kRuns, {run.namespace_name, run.name}, options));
 }
 

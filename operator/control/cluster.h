@@ -8,6 +8,7 @@
 
 #include "operator/base/document.h"
 #include "operator/control/views.h"
+#include "operator/kube/clock.h"
 #include "operator/kube/transport.h"
 #include "operator/pod/network_policy.h"
 #include "operator/run/decide.h"
@@ -25,8 +26,10 @@ struct SeenPod {
 /// for one attempt, a uid, a resourceVersion, or server-side apply.
 class Cluster {
  public:
-  Cluster(kube::Transport& transport, std::stop_token stop)
-      : transport_(transport), stop_(std::move(stop)) {}
+  /// No call goes on after `deadline`; one that would begin later is a Timeout.
+  Cluster(kube::Transport& transport, const kube::Clock& clock, kube::Instant deadline,
+          std::stop_token stop)
+      : transport_(transport), clock_(clock), deadline_(deadline), stop_(std::move(stop)) {}
 
   kube::Result<SeenPod> create_pod(const std::string& namespace_name, std::string pod_json);
   /// Nothing: there is none.
@@ -50,17 +53,21 @@ class Cluster {
   };
   kube::Result<std::optional<LiveRun>> get_run(const kube::ObjectName& name,
                                                const run::Policy& policy);
-  kube::Result<void> delete_run(const run::Metadata& run);
+  /// Conflict: it was changed since `resource_version`, maybe its time to live.
+  kube::Result<void> delete_run(const run::Metadata& run, const std::string& resource_version);
 
   /// What the events about a pod tell that its status does not.
   kube::Result<std::optional<run::Trouble>> find_trouble(const kube::ObjectName& pod,
                                                          const std::string& uid);
 
  private:
-  kube::Result<Node> call(const kube::Request& request);
-  kube::Result<void> call_delete(const kube::Request& request);
+  kube::Result<kube::Response> send(kube::Request request);
+  kube::Result<Node> call(kube::Request request);
+  kube::Result<void> call_delete(kube::Request request);
 
   kube::Transport& transport_;
+  const kube::Clock& clock_;
+  const kube::Instant deadline_;
   std::stop_token stop_;
 };
 

@@ -28,6 +28,9 @@ std::vector<MetricFamily> operator_metrics();
 namespace metric {
 inline constexpr std::string_view kReconciles = "controller_runtime_reconcile_total";
 inline constexpr std::string_view kReconcileErrors = "controller_runtime_reconcile_errors_total";
+inline constexpr std::string_view kReconcilePanics = "controller_runtime_reconcile_panics_total";
+inline constexpr std::string_view kReconcileTimeouts =
+    "controller_runtime_reconcile_timeouts_total";
 inline constexpr std::string_view kReconcileTime = "controller_runtime_reconcile_time_seconds";
 inline constexpr std::string_view kActiveWorkers = "controller_runtime_active_workers";
 inline constexpr std::string_view kMaxWorkers = "controller_runtime_max_concurrent_reconciles";

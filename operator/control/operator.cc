@@ -2,7 +2,9 @@
 
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <array>
+#include <exception>
 #include <map>
 #include <memory>
 #include <thread>
@@ -17,10 +19,14 @@ namespace {
 
 constexpr std::string_view kController = "sandboxrun";
 constexpr std::chrono::seconds kServerPoll{2};
+// Bounds of what a server's Retry-After can make us wait.
+constexpr std::chrono::seconds kShortestRetry{1};
+constexpr std::chrono::seconds kLongestRetry{60};
 const MetricsRegistry::Labels kLabel{std::string(kController)};
 
-ReconcilerOptions reconciler_options(const OperatorOptions& options) {
+ReconcilerOptions reconciler_options(const OperatorOptions& options, const Timing& timing) {
   ReconcilerOptions out;
+  out.patience = timing.reconcile;
   out.pods = options.pods;
   out.policy = options.policy;
   out.isolation = options.isolation;
@@ -69,17 +75,20 @@ Operator::Operator(const OperatorOptions& options, Parts parts, Timing timing)
               parts.metrics),
       caches_(cache_options(options, timing), parts.transport, parts.clock, parts.metrics,
               parts.log),
-      reconciler_(reconciler_options(options), {.caches = caches_,
-                                                .transport = parts.transport,
-                                                .gate = gate_,
-                                                .events = events_,
-                                                .metrics = parts.metrics,
-                                                .log = parts.log}) {
+      reconciler_(reconciler_options(options, timing), {.caches = caches_,
+                                                        .transport = parts.transport,
+                                                        .gate = gate_,
+                                                        .events = events_,
+                                                        .metrics = parts.metrics,
+                                                        .clock = parts.clock}) {
   for (const std::string_view result : {"success", "requeue_after", "error"}) {
     parts_.metrics.add(metric::kReconciles,
                        MetricsRegistry::Labels{std::string(kController), std::string(result)}, 0);
   }
-  parts_.metrics.add(metric::kReconcileErrors, kLabel, 0);
+  for (const std::string_view each :
+       {metric::kReconcileErrors, metric::kReconcilePanics, metric::kReconcileTimeouts}) {
+    parts_.metrics.add(each, kLabel, 0);
+  }
   parts_.metrics.set(metric::kMaxWorkers, kLabel, options_.max_concurrent_reconciles);
 }
 
@@ -176,25 +185,44 @@ void Operator::work(const std::stop_token& calls) {
   }
 }
 
+// The border that no exception crosses: a bug that one run finds must not take the others away.
+kube::Result<Reconciler::Outcome> Operator::reconcile(const kube::ObjectName& key,
+                                                      const ScopedLog& log,
+                                                      const std::stop_token& calls) {
+  const auto caught = [&](std::string_view what) {
+    parts_.metrics.add(metric::kReconcilePanics, kLabel, 1);
+    return kube::failure(kube::ErrorKind::Malformed, "exception: " + std::string(what));
+  };
+  try {
+    return reconciler_.reconcile(key, log, calls);
+  } catch (const std::exception& error) {
+    return caught(error.what());
+  } catch (...) {
+    return caught("of unknown type");
+  }
+}
+
 void Operator::work_on(const kube::ObjectName& key, const std::stop_token& calls) {
   const auto count = [this](std::string_view result) {
     parts_.metrics.add(metric::kReconciles,
                        MetricsRegistry::Labels{std::string(kController), std::string(result)}, 1);
   };
+  const ScopedLog log(parts_.log, {{"controller", kController},
+                                   {"namespace", key.namespace_name},
+                                   {"name", key.name},
+                                   {"reconcileID", random_token()}});
   const kube::Instant begin = parts_.clock.now();
-  const auto outcome = reconciler_.reconcile(key, calls);
+  const auto outcome = reconcile(key, log, calls);
+  const auto took = parts_.clock.now() - begin;
   parts_.metrics.observe(metric::kReconcileTime, kLabel,
-                         std::chrono::duration<double>(parts_.clock.now() - begin).count());
+                         std::chrono::duration<double>(took).count());
   if (!outcome) {
     count("error");
     parts_.metrics.add(metric::kReconcileErrors, kLabel, 1);
-    parts_.log.warn("a run could not be served; it is tried again",
-                    {{"namespace", key.namespace_name},
-                     {"name", key.name},
-                     {"error", outcome.error().message}});
-    const auto& after = outcome.error().retry_after;
-    if (after) {
-      queue_.add_after(key, *after);
+    if (took >= timing_.reconcile) parts_.metrics.add(metric::kReconcileTimeouts, kLabel, 1);
+    log.warn("a run could not be served; it is tried again", {{"error", outcome.error().message}});
+    if (const auto& after = outcome.error().retry_after) {
+      queue_.add_after(key, std::clamp(*after, kShortestRetry, kLongestRetry));
     } else {
       queue_.add_rate_limited(key);
     }

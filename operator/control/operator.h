@@ -34,9 +34,10 @@ class Health {
 };
 
 struct Timing {
-  std::chrono::milliseconds drain{30000};  ///< for workers to finish what they began
-  std::chrono::milliseconds flush{2000};   ///< for events that wait
-  kube::BackoffOptions backoff;            ///< of the caches
+  std::chrono::milliseconds reconcile{120000};  ///< for one reconcile, all its calls together
+  std::chrono::milliseconds drain{30000};       ///< for workers to finish what they began
+  std::chrono::milliseconds flush{2000};        ///< for events that wait
+  kube::BackoffOptions backoff;                 ///< of the caches
 };
 
 /// Caches, queue, workers and leadership around a Reconciler.
@@ -64,6 +65,8 @@ class Operator {
   bool wait_for_caches(const std::stop_token& stop);
   void watch_server(const std::stop_token& stop);
   void work(const std::stop_token& calls);
+  kube::Result<Reconciler::Outcome> reconcile(const kube::ObjectName& key, const ScopedLog& log,
+                                              const std::stop_token& calls);
   void work_on(const kube::ObjectName& key, const std::stop_token& calls);
   bool lead(kube::LeaderElector* elector, const std::stop_token& stop);
 

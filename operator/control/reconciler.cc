@@ -96,6 +96,7 @@ Reconciler::Reconciler(ReconcilerOptions options, Parts parts)
     : options_(std::move(options)), parts_(parts) {}
 
 kube::Result<Reconciler::Outcome> Reconciler::reconcile(const kube::ObjectName& key,
+                                                        const ScopedLog& log,
                                                         const std::stop_token& stop) {
   const auto cached = parts_.caches.find_run(key);
   if (!cached) {
@@ -110,9 +111,11 @@ kube::Result<Reconciler::Outcome> Reconciler::reconcile(const kube::ObjectName& 
     return Outcome{kBehindDelay};
   }
   const RunView& view = *cached->value;
+  const kube::Instant deadline = parts_.clock.now() + options_.patience;
   World world{.key = key,
+              .log = log,
               .cached = cached,
-              .cluster = Cluster(parts_.transport, stop),
+              .cluster = Cluster(parts_.transport, parts_.clock, deadline, stop),
               .wishes = view.wishes(),
               .status = view.status,
               .version = cached->meta.resource_version};
@@ -218,10 +221,8 @@ void Reconciler::look_for_trouble(World& world) {
   } else {
     auto trouble = world.cluster.find_trouble(world.pod_key(), facts.uid);
     if (!trouble) {
-      parts_.log.warn("the events of a pod cannot be read",
-                      {{"namespace", world.key.namespace_name},
-                       {"pod", facts.name},
-                       {"error", trouble.error().message}});
+      world.log.warn("the events of a pod cannot be read",
+                     {{"pod", facts.name}, {"error", trouble.error().message}});
     }
     look = Notes::Look{now, trouble ? *trouble : std::nullopt};
     notes_.looked(facts.uid, *look);
@@ -261,12 +262,8 @@ void Reconciler::tell(const World& world, const run::Status& before, const run::
   const auto* succeeded = after.find(run::ConditionType::Succeeded);
   const std::string message = succeeded == nullptr ? "" : succeeded->message;
   const std::string name(run::to_string(reason));
-  parts_.log.info(after.ended() ? "a run has ended" : "a run has reached a stage",
-                  {{"namespace", world.key.namespace_name},
-                   {"name", world.key.name},
-                   {"uid", world.meta().uid},
-                   {"reason", name},
-                   {"message", message}});
+  world.log.info(after.ended() ? "a run has ended" : "a run has reached a stage",
+                 {{"uid", world.meta().uid}, {"reason", name}, {"message", message}});
   if (after.ended()) {
     parts_.metrics.add(metric::kRunsEnded, MetricsRegistry::Labels{name}, 1);
     if (after.run && after.run->start && after.run->finish) {

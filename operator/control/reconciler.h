@@ -28,6 +28,8 @@ struct ReconcilerOptions {
   run::Isolation isolation = run::Isolation::Unknown;
   /// How long a pod may take on its node before its events are asked for the cause.
   Milliseconds event_patience = std::chrono::seconds(15);
+  /// How long one reconcile may take; its calls are cut off then.
+  std::chrono::milliseconds patience = std::chrono::minutes(2);
   std::function<TimePoint()> now;           ///< the time of day
   std::function<std::string()> make_token;  ///< 128 random bits in hexadecimal
 };
@@ -71,15 +73,18 @@ class Reconciler {
     kube::WriteGate& gate;
     kube::EventRecorder& events;
     MetricsRegistry& metrics;
-    const Log& log;
+    kube::Clock& clock;
   };
   Reconciler(ReconcilerOptions options, Parts parts);
 
   struct Outcome {
     std::optional<Milliseconds> requeue_after;
   };
-  /// Errors: the call that failed; to be tried again later.
-  kube::Result<Outcome> reconcile(const kube::ObjectName& key, const std::stop_token& stop);
+  /// `log` carries what every line about this piece of work is to have.
+  /// Errors: the call that failed, to be tried again later. Timeout: that call, or all together
+  /// took longer than ReconcilerOptions::patience.
+  kube::Result<Outcome> reconcile(const kube::ObjectName& key, const ScopedLog& log,
+                                  const std::stop_token& stop);
 
  private:
   struct World;

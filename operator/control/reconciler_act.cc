@@ -192,10 +192,7 @@ kube::Result<Reconciler::Progress> Reconciler::note_refusal(World& world,
                                       options_.now());
   parts_.metrics.add(metric::kRefusals, MetricsRegistry::Labels{std::string(name_of(refusal.kind))},
                      1);
-  parts_.log.warn("a pod was refused", {{"namespace", world.key.namespace_name},
-                                        {"name", world.key.name},
-                                        {"kind", name_of(refusal.kind)},
-                                        {"error", error.message}});
+  world.log.warn("a pod was refused", {{"kind", name_of(refusal.kind)}, {"error", error.message}});
   notes_.refused(world.meta().uid, std::move(refusal));
   return Progress::Again;
 }
@@ -210,7 +207,7 @@ kube::Result<Reconciler::Progress> Reconciler::act(World& world, const run::Deci
     } else if (const auto* gone = std::get_if<run::DeleteAttempt>(&action)) {
       done = delete_pod(world, gone->reason);
     } else if (std::holds_alternative<run::DeleteRun>(action)) {
-      const auto deleted = world.cluster.delete_run(world.meta());
+      const auto deleted = world.cluster.delete_run(world.meta(), world.version);
       if (!deleted) return std::unexpected(deleted.error());
     }
     if (!done || *done == Progress::Again) return done;

@@ -13,6 +13,7 @@ namespace sandboxrun::control {
 
 struct Reconciler::World {
   kube::ObjectName key;
+  const ScopedLog& log;
   Caches::RunObject cached;
   Cluster cluster;
 

@@ -7,9 +7,11 @@
 #include <memory>
 #include <optional>
 #include <sstream>
+#include <stdexcept>
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "operator/control/metrics.h"
@@ -48,14 +50,15 @@ std::string time_now() {
 // One process: its operator, until it is destroyed.
 class Process {
  public:
-  explicit Process(kube::Transport& api)
-      : operator_(options(),
+  Process(kube::Transport& api, std::ostream& log, Timing timing)
+      : log_(LogLevel::Info, LogFormat::Json, log),
+        operator_(options(),
                   {.transport = api,
                    .clock = clock_,
                    .metrics = metrics_,
                    .log = log_,
                    .health = health_},
-                  {.drain = std::chrono::seconds(10), .flush = std::chrono::seconds(2)}),
+                  timing),
         thread_([this](const std::stop_token& stop) { ended_ = operator_.run(stop); }) {}
 
   std::string metrics() {
@@ -72,8 +75,7 @@ class Process {
     return out;
   }
 
-  std::ostringstream text_;
-  Log log_{LogLevel::Info, LogFormat::Text, text_};
+  Log log_;
   kube::SystemClock clock_;
   MetricsRegistry metrics_{operator_metrics()};
   Health health_;
@@ -84,7 +86,7 @@ class Process {
 
 class OperatorTest : public testing::Test {
  protected:
-  void start() { process = std::make_unique<Process>(api); }
+  void start() { process = std::make_unique<Process>(api, log, timing); }
   void stop() { process.reset(); }
 
   void create_run(const std::string& more = "") { api.create(kRunFolder, manifest(kImage, more)); }
@@ -176,9 +178,25 @@ class OperatorTest : public testing::Test {
     return static_cast<std::size_t>(std::ranges::count(all, "POST " + kPodFolder));
   }
 
+  bool has_metric(const std::string& line) { return process->metrics().contains(line + "\n"); }
+
   test::MemoryApi api;
+  std::ostringstream log;  // to be read when the process has stopped
+  Timing timing{.drain = std::chrono::seconds(10), .flush = std::chrono::seconds(2)};
   std::unique_ptr<Process> process;
 };
+
+kube::Error error_of(kube::ErrorKind kind, int status, const std::string& message) {
+  kube::Error error;
+  error.kind = kind;
+  error.status = status;
+  error.message = message;
+  return error;
+}
+
+bool is_post_of_pod(const kube::Request& request) {
+  return request.method == kube::Method::Post && request.path == kPodFolder;
+}
 
 TEST_F(OperatorTest, AMinimalRunSucceedsWithFiveWrites) {
   start();
@@ -410,6 +428,62 @@ TEST_F(OperatorTest, PoliciesExistBeforeThePod) {
   const auto pod = std::ranges::find(all, "POST " + kPodFolder);
   ASSERT_NE(policy, all.end());
   EXPECT_LT(policy - all.begin(), pod - all.begin());
+}
+
+TEST_F(OperatorTest, AnExceptionInAReconcileIsCountedAndTheRunIsTriedAgain) {
+  bool thrown = false;
+  api.fail_before([&](const kube::Request& request) -> std::optional<kube::Error> {
+    if (!is_post_of_pod(request) || std::exchange(thrown, true)) return std::nullopt;
+    throw std::runtime_error("a bug");
+  });
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  EXPECT_TRUE(has_metric("controller_runtime_reconcile_panics_total{controller=\"sandboxrun\"} 1"));
+  EXPECT_TRUE(has_metric("controller_runtime_reconcile_errors_total{controller=\"sandboxrun\"} 1"));
+  stop();
+  EXPECT_TRUE(log.str().contains("\"error\":\"exception: a bug\"")) << log.str();
+}
+
+TEST_F(OperatorTest, AReconcileThatGetsNoAnswerIsCutOff) {
+  timing.reconcile = std::chrono::milliseconds(300);
+  std::chrono::milliseconds longest{0};
+  bool silent = true;
+  api.fail_before([&](const kube::Request& request) -> std::optional<kube::Error> {
+    if (!is_post_of_pod(request) || !std::exchange(silent, false)) return std::nullopt;
+    longest = request.deadline;
+    std::this_thread::sleep_for(request.deadline);
+    return error_of(kube::ErrorKind::Timeout, 0, "no answer");
+  });
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  EXPECT_LE(longest, timing.reconcile);
+  EXPECT_TRUE(
+      has_metric("controller_runtime_reconcile_timeouts_total{controller=\"sandboxrun\"} 1"));
+}
+
+TEST_F(OperatorTest, EveryLineAboutARunSaysWhichReconcileItIsOf) {
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  run_pod();
+  ASSERT_TRUE(reaches("Unknown/Running"));
+  end_pod(0);
+  ASSERT_TRUE(reaches("True/Completed"));
+  stop();
+  std::istringstream lines(log.str());
+  int about_the_run = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const Node node = json_node(line);
+    if (!text_at(node, {"msg"}).starts_with("a run ")) continue;
+    ++about_the_run;
+    EXPECT_EQ(text_at(node, {"controller"}), "sandboxrun") << line;
+    EXPECT_EQ(text_at(node, {"namespace"}), "ns") << line;
+    EXPECT_EQ(text_at(node, {"name"}), "r") << line;
+    EXPECT_EQ(text_at(node, {"reconcileID"}).size(), 32U) << line;
+  }
+  EXPECT_GE(about_the_run, 2);
 }
 
 TEST_F(OperatorTest, ItIsReadyWhenItsCachesAreFilled) {

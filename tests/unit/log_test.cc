@@ -40,6 +40,18 @@ TEST(Log, TextKeepsAnEventOnOneLine) {
   EXPECT_TRUE(out.str().ends_with("Z warn two lines why=\"a \\\"b\\\"\\nc\"\n")) << out.str();
 }
 
+TEST(Log, AScopeIsInEveryLineBeforeTheLinesOwnFields) {
+  std::ostringstream out;
+  {
+    const Log log(LogLevel::Info, LogFormat::Text, out);
+    const ScopedLog scoped(log, {{"name", "r"}, {"reconcileID", "7"}});
+    scoped.warn("first", {{"why", "x"}});
+    scoped.error("second");
+  }
+  EXPECT_TRUE(out.str().contains(" warn first name=r reconcileID=7 why=x\n")) << out.str();
+  EXPECT_TRUE(out.str().ends_with(" error second name=r reconcileID=7\n")) << out.str();
+}
+
 TEST(Log, WhatIsBelowTheLevelIsNotWritten) {
   std::ostringstream out;
   Log(LogLevel::Warn, LogFormat::Json, out).info("nothing");
