@@ -17,6 +17,8 @@ inline constexpr Milliseconds kRefusalDelay = std::chrono::seconds(30);
 /// How long a node may stay away before a run of it is given up. Longer than the five minutes after
 /// which Kubernetes evicts the pods of a lost node.
 inline constexpr Milliseconds kNodeLostBound = std::chrono::minutes(10);
+/// How long an ended command without a collector may take to be taken down before that is told.
+inline constexpr Milliseconds kTakeDown = std::chrono::seconds(5);
 /// What the operator's own deadlines wait beyond the guard's and the collector's.
 inline constexpr Milliseconds kBackstopSlack = std::chrono::seconds(60);
 
@@ -46,6 +48,7 @@ struct Outcome {
   Verdict verdict;              ///< stage or end
   bool ended = false;           ///< the run's end
   bool attempt_over = false;    ///< the attempt is, maybe not the run
+  bool passing = false;         ///< of a moment that is not worth a write: the status stays
   std::optional<Reason> asked;  ///< the stop to keep on record
   std::vector<Action> actions;
   std::optional<TimePoint> wake;

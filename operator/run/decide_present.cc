@@ -53,6 +53,18 @@ Outcome current_stage(const Context& context) {
   return cannot_have_started(facts) ? stage_before_node(facts) : stage_before_run(facts);
 }
 
+// The end of a command without a collector is followed by the pod's own within a second or two:
+// what is told then would only be written to be overwritten.
+std::optional<TimePoint> taken_down_until(const Context& context) {
+  const Ended* ended = context.facts.run.ended();
+  if (ended == nullptr || !ended->finish || has_collector(context.plan, context.facts) ||
+      context.recorded() == nullptr) {
+    return std::nullopt;
+  }
+  const TimePoint until = *ended->finish + kTakeDown;
+  return context.now < until ? std::optional(until) : std::nullopt;
+}
+
 // A bound that has passed, or the time at which it will.
 using Bound = std::variant<Verdict, TimePoint>;
 
@@ -223,6 +235,9 @@ Outcome while_present(const Context& context) {
     } else {
       outcome.actions.emplace_back(Ungate{});
     }
+  } else if (const auto until = taken_down_until(context)) {
+    outcome.passing = true;
+    outcome.wake_at(*until);
   }
   return outcome;
 }

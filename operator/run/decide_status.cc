@@ -155,6 +155,7 @@ Outcome as_retry(const Outcome& outcome, int number) {
 
 Status write_status(const Context& context, const Outcome& outcome) {
   Status status = context.previous;
+  if (outcome.passing) return status;
   status.observed_generation = context.observation.wishes.generation;
   write_attempt(context, outcome, status);
   const bool retrying = outcome.attempt_over && !outcome.ended;

@@ -314,6 +314,20 @@ TEST(Decide, ImagePullsGetFiveMinutesToRecover) {
   EXPECT_EQ(world.decide().actions, only(Stop{Reason::ImagePullFailed, world.now}));
 }
 
+TEST(Decide, WithNothingToCollectTheMomentBeforeThePodsOwnEndIsNotWritten) {
+  World world;
+  world.only_a_command();
+  world.pod().over = false;
+  world.now = at(21);
+  const Decision passing = world.decide();
+  EXPECT_EQ(passing.status.reason(), Reason::Running);
+  EXPECT_FALSE(passing.status.run->exit_code);
+  EXPECT_EQ(passing.requeue_after, seconds(4));
+  world.now = at(25);
+  EXPECT_EQ(world.decide().status.reason(), Reason::Collecting);
+  EXPECT_EQ(world.decide().status.run->exit_code, 0);
+}
+
 // A run on one machine has no gate, no node and no scheduler.
 TEST(Decide, S8_ALocalRunFits) {
   World world;
