@@ -5,9 +5,10 @@
 #include "sandbox-image/agent/curl_on_demand.h"
 
 #include <curl/curl.h>
-#include <dlfcn.h>
 
 #include <cstdarg>
+
+#include "operator/base/late_library.h"
 
 namespace {
 
@@ -18,7 +19,7 @@ void* library() {
 
 template <typename Function>
 Function* find(const char* name) {
-  return reinterpret_cast<Function*>(dlsym(library(), name));
+  return sandboxrun::late_function<Function>(library(), name);
 }
 
 }  // namespace

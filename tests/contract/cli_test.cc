@@ -70,6 +70,16 @@ TEST_F(Cli, W1_HelpExitsWithZeroAndUsageErrorsDoNot) {
   EXPECT_THAT(missing.err, StartsWith("sandboxrun run: -f FILE is missing"));
 }
 
+// Its libraries were most of what a cached run cost: those of transfers, hashing and archives are
+// loaded by need or linked in.
+TEST_F(Cli, ItsStartLoadsNoLibraryThatACachedRunCanDoWithout) {
+  const CliResult loaded = run_cli({}, {}, {"LD_TRACE_LOADED_OBJECTS=1"});
+  EXPECT_THAT(loaded.out, HasSubstr("libc.so.6"));
+  for (const char* library : {"libcurl", "libcrypto", "libssl", "libarchive", "libxml2", "libicu"}) {
+    EXPECT_THAT(loaded.out, Not(HasSubstr(library)));
+  }
+}
+
 TEST_F(Cli, CheckPrintsOkAndExitsWithZero) {
   const CliResult result = check(manifest());
   EXPECT_EQ(result.exit_code, 0);
