@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <sstream>
 #include <stdexcept>
 
 #include "tests/support/child_process.h"
@@ -61,6 +62,20 @@ std::string Cluster::registry() const {
   std::string address = read_file(cluster_root() + "/registry");
   while (address.ends_with('\n')) address.pop_back();
   return address;
+}
+
+std::string Cluster::folder() const {
+  return cluster_root();
+}
+
+std::string Cluster::image(const std::string& name) const {
+  std::istringstream lines(read_file(folder() + "/images"));
+  std::string each;
+  for (std::string reference; lines >> each >> reference;) {
+    if (each == name) return reference;
+  }
+  throw std::runtime_error("no image \"" + name +
+                           "\" has been published; tests/cluster/publish.sh");
 }
 
 KubectlResult Cluster::kubectl(const std::vector<std::string>& arguments,

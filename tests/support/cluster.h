@@ -30,6 +30,15 @@ class Cluster {
   /// Where images are pushed to and pulled from, as host:port.
   std::string registry() const;
 
+  /// The address of the node, which pods reach and on which tests may listen for them.
+  static constexpr const char* kNodeAddress = "10.89.0.1";
+  /// What publish.sh pushed under that name, as a reference with its digest: "sandbox", "operator",
+  /// "sandbox-base", "sandbox-tiny".
+  std::string image(const std::string& name) const;
+  /// A folder with environments.lock, the file of the examples' placeholders; and values.yaml, with
+  /// which the chart can be installed here.
+  std::string folder() const;
+
   /// Runs kubectl with `input` as its standard input; `-f -` reads it.
   KubectlResult kubectl(const std::vector<std::string>& arguments,
                         std::string_view input = {}) const;

@@ -68,9 +68,10 @@ std::string ServedRequest::header(const std::string& name) const {
 
 HttpsServer::HttpsServer(const CertificateAuthority& authority, const std::string& script,
                          Certificate certificate, const std::string& address) {
-  const std::string names = certificate == Certificate::OtherHost
-                                ? "DNS:elsewhere.example"
-                                : "IP:127.0.0.1,IP:::1,DNS:localhost,DNS:rebind.example";
+  const std::string names =
+      certificate == Certificate::OtherHost
+          ? "DNS:elsewhere.example"
+          : "IP:127.0.0.1,IP:::1,DNS:localhost,DNS:rebind.example,IP:" + address;
   const auto pair = certificate == Certificate::SelfSigned ? make_self_signed(dir_, names)
                                                            : authority.issue(names);
   origin_ = "https://" + bracketed(address);

@@ -6,7 +6,8 @@ Prints "ready PORT" and serves until its standard input ends. Without a certific
 HTTP. The script is JSON: {"/path": [step, ...]}; the n-th request to a path gets the n-th step, and
 the last step again after that. What a step may say (all optional):
 
-    status, headers ([[name, value], ...]), body (text) or size (that many bytes)
+    status, headers ([[name, value], ...]), body (text), size (that many bytes) or
+    file       a path, whose content is sent
     length     Content-Length to claim instead of the true one; null: none at all
     chunked    send the body in chunks
     send       cut the connection after so many bytes of the body
@@ -31,6 +32,13 @@ import threading
 import time
 
 BLOCK = 1 << 16
+
+
+def content(step):
+    if "file" not in step:
+        return step.get("body", "").encode()
+    with open(step["file"], "rb") as file:
+        return file.read()
 
 
 class Connection:
@@ -80,7 +88,7 @@ class Connection:
         if "raw" in step:
             self.sock.sendall(step["raw"].encode("latin-1"))
             return
-        size = step["size"] if "size" in step else len(step.get("body", "").encode())
+        size = step["size"] if "size" in step else len(content(step))
         lines = ["HTTP/1.1 %d Scripted" % step.get("status", 200)]
         for name, value in step.get("headers", []):
             lines.append("%s: %s" % (name, value.replace("{port}", str(self.server.port))))
@@ -96,7 +104,7 @@ class Connection:
     def send_body(self, step, size):
         limit = min(size, step.get("send", size))
         piece, pause = step.get("drip", [BLOCK, 0])
-        text = step.get("body", "").encode()
+        text = b"" if "size" in step else content(step)
         sent = 0
         while sent < limit:
             n = min(piece, limit - sent)

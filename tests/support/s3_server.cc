@@ -34,36 +34,36 @@ std::string program() {
   return path;
 }
 
-sockaddr_in loopback(int port) {
+sockaddr_in socket_address(const std::string& host, int port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ::inet_pton(AF_INET, host.c_str(), &address.sin_addr);
   address.sin_port = htons(static_cast<std::uint16_t>(port));
   return address;
 }
 
-int free_port() {
+int free_port(const std::string& host) {
   const UniqueFd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address = loopback(0);
+  sockaddr_in address = socket_address(host, 0);
   socklen_t size = sizeof(address);
   if (::bind(probe.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
       ::getsockname(probe.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    throw std::runtime_error("no free port on 127.0.0.1");
+    throw std::runtime_error("no free port on " + host);
   }
   return ntohs(address.sin_port);
 }
 
-bool answers(int port) {
+bool answers(const std::string& host, int port) {
   const UniqueFd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const sockaddr_in address = loopback(port);
+  const sockaddr_in address = socket_address(host, port);
   return ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
 }
 
 }  // namespace
 
-S3Server::S3Server() {
-  start({});
-  endpoint_ = "http://127.0.0.1:" + std::to_string(port_);
+S3Server::S3Server(const std::string& address) {
+  start(address, {});
+  endpoint_ = "http://" + address + ":" + std::to_string(port_);
   request("PUT", "/inputs", "", "status");
   request("PUT", "/versions", "", "status");
   request("PUT", "/versions?versioning=",
@@ -75,31 +75,31 @@ S3Server::S3Server() {
 S3Server::S3Server(const CertificateAuthority& authority) {
   const auto pair = authority.issue("IP:127.0.0.1");
   std::filesystem::create_directories(dir_ / "data/inputs");
-  start({"--cert", pair.certificate, "--key", pair.key});
+  start("127.0.0.1", {"--cert", pair.certificate, "--key", pair.key});
   endpoint_ = "https://127.0.0.1:" + std::to_string(port_);
 }
 
-void S3Server::start(const std::vector<std::string>& more) {
+void S3Server::start(const std::string& address, const std::vector<std::string>& more) {
   for (const char* name : {"data", "versions", "credentials"}) {
     std::filesystem::create_directories(dir_ / name);
   }
   write_file(credentials_dir() + "/AWS_ACCESS_KEY_ID", std::string(kAccess) + "\n");
   write_file(credentials_dir() + "/AWS_SECRET_ACCESS_KEY", kSecret);
-  port_ = free_port();
+  port_ = free_port(address);
   std::vector<std::string> argv = {program(),
                                    "--access",
                                    kAccess,
                                    "--secret",
                                    kSecret,
                                    "--port",
-                                   "127.0.0.1:" + std::to_string(port_),
+                                   address + ":" + std::to_string(port_),
                                    "--virtual-domain",
                                    "localhost:" + std::to_string(port_)};
   argv.insert(argv.end(), more.begin(), more.end());
   argv.insert(argv.end(), {"posix", "--versioning-dir", dir_ / "versions", dir_ / "data"});
   process_ = std::make_unique<ChildProcess>(argv, dir_ / "log");
   for (int i = 0; i < kStartTries && process_->is_running(); ++i) {
-    if (answers(port_)) return;
+    if (answers(address, port_)) return;
     std::this_thread::sleep_for(kStartWait);
   }
   throw std::runtime_error("versitygw did not start: " + read_file(dir_ / "log"));
