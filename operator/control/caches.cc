@@ -1,5 +1,7 @@
 #include "operator/control/caches.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "operator/pod/names.h"
@@ -26,10 +28,13 @@ Caches::Caches(CacheOptions options, kube::Transport& transport, kube::Clock& cl
     auto runs = reflector_options(options.reflector, "sandboxruns", kRuns, each);
     auto pods = reflector_options(options.reflector, "pods", kPods, each);
     pods.selection.label_selector = pod::kRunUidLabel;
+    auto policies = reflector_options(options.reflector, "networkpolicies", kPolicies, each);
+    policies.selection.label_selector = pod::kNetworkLabel;
     scopes_.emplace(each,
                     std::unique_ptr<Scope>(new Scope{
                         {std::move(runs), run_decoder(options.policy), transport, clock, metrics},
-                        {std::move(pods), pod_decoder(), transport, clock, metrics}}));
+                        {std::move(pods), pod_decoder(), transport, clock, metrics},
+                        {std::move(policies), policy_decoder(), transport, clock, metrics}}));
   }
 }
 
@@ -60,6 +65,11 @@ void Caches::start(OnChange on_change, std::function<void(const kube::Error&)> o
         hooks("sandboxruns"));
     scope->pods.start([this](const kube::StoreEvent<pod::PodView>& event) { pod_changed(event); },
                       hooks("pods"));
+    scope->policies.start(
+        [this, &runs = *scope](const kube::StoreEvent<PolicyView>& event) {
+          policy_changed(runs, event);
+        },
+        hooks("networkpolicies"));
   }
 }
 
@@ -67,12 +77,16 @@ void Caches::stop() {
   for (auto& [name, scope] : scopes_) {
     scope->runs.stop();
     scope->pods.stop();
+    scope->policies.stop();
   }
 }
 
 bool Caches::is_synced() const {
   for (const auto& [name, scope] : scopes_) {
-    if (!scope->runs.store().is_synced() || !scope->pods.store().is_synced()) return false;
+    if (!scope->runs.store().is_synced() || !scope->pods.store().is_synced() ||
+        !scope->policies.store().is_synced()) {
+      return false;
+    }
   }
   return true;
 }
@@ -113,11 +127,43 @@ std::vector<Caches::RunObject> Caches::runs() const {
   return out;
 }
 
+Caches::PolicyObject Caches::find_policy(const kube::ObjectName& name) const {
+  const Scope* found = scope(name.namespace_name);
+  return found == nullptr ? nullptr : found->policies.store().find(name);
+}
+
+std::uint64_t Caches::seen_policies(const std::string& namespace_name) const {
+  const Scope* found = scope(namespace_name);
+  return found == nullptr ? 0 : found->policies.store().seen_version();
+}
+
+std::vector<Caches::PolicyObject> Caches::policies() const {
+  std::vector<PolicyObject> out;
+  for (const auto& [name, scope] : scopes_)
+    std::ranges::move(scope->policies.store().all(), std::back_inserter(out));
+  return out;
+}
+
 std::optional<pod::PodView> Caches::buried(std::string_view pod_uid) const {
   const std::lock_guard lock(mutex_);
   const auto found = buried_.find(pod_uid);
   if (found == buried_.end()) return std::nullopt;
   return found->second;
+}
+
+void Caches::policy_changed(const Scope& scope, const kube::StoreEvent<PolicyView>& event) {
+  using Kind = kube::StoreEvent<PolicyView>::Kind;
+  if (event.kind == Kind::Added) return;
+  const auto rules = [](const PolicyObject& object) {
+    return object && object->value ? object->value->rules : std::string();
+  };
+  if (event.kind == Kind::Updated && rules(event.before) == rules(event.after)) return;
+  const std::string& namespace_name = event.meta().name.namespace_name;
+  for (const RunObject& run : scope.runs.store().all()) {
+    if (run->meta.name.namespace_name == namespace_name && run->value && !run->value->ended) {
+      on_change_(run->meta.name, event.initial);
+    }
+  }
 }
 
 void Caches::pod_changed(const kube::StoreEvent<pod::PodView>& event) {

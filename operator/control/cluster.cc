@@ -14,7 +14,6 @@ namespace {
 
 using kube::ErrorKind;
 
-const kube::Resource kPolicies{"networking.k8s.io", "v1", "networkpolicies"};
 const kube::Resource kEvents{"events.k8s.io", "v1", "events"};
 
 // A list of a pod's events is longer than any one object.
@@ -99,12 +98,19 @@ kube::Result<void> Cluster::delete_pod(const kube::ObjectName& name, const std::
   return call_delete(kube::delete_request(kPods, name, options));
 }
 
-kube::Result<void> Cluster::apply_policy(const std::string& namespace_name,
-                                         const pod::NetworkPolicy& policy) {
+kube::Result<Cluster::AppliedPolicy> Cluster::apply_policy(const std::string& namespace_name,
+                                                           const pod::NetworkPolicy& policy) {
   const auto node = call(kube::apply_request(kPolicies, {namespace_name, policy.name}, policy.json,
                                              {.field_manager = std::string(kFieldManager)}));
   if (!node) return std::unexpected(node.error());
-  return {};
+  return AppliedPolicy{policy_rules(*node), version_of(*node)};
+}
+
+kube::Result<void> Cluster::delete_policy(const kube::ObjectMeta& policy) {
+  kube::DeleteOptions options;
+  options.uid = policy.uid;
+  options.resource_version = policy.resource_version;
+  return call_delete(kube::delete_request(kPolicies, policy.name, options));
 }
 
 kube::Result<std::string> Cluster::write_status(const run::Metadata& run,

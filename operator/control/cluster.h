@@ -39,8 +39,14 @@ class Cluster {
   /// A pod that is gone already is a success.
   kube::Result<void> delete_pod(const kube::ObjectName& name, const std::string& uid,
                                 const std::string& resource_version);
-  kube::Result<void> apply_policy(const std::string& namespace_name,
-                                  const pod::NetworkPolicy& policy);
+  struct AppliedPolicy {
+    std::string rules;  ///< as in PolicyView
+    std::string resource_version;
+  };
+  kube::Result<AppliedPolicy> apply_policy(const std::string& namespace_name,
+                                           const pod::NetworkPolicy& policy);
+  /// A policy that is gone already is a success. Conflict: it has changed since.
+  kube::Result<void> delete_policy(const kube::ObjectMeta& policy);
 
   /// Gives the run's new resourceVersion. Conflict: it was changed since `resource_version`.
   kube::Result<std::string> write_status(const run::Metadata& run,

@@ -75,7 +75,9 @@ Operator::Operator(const OperatorOptions& options, Parts parts, Timing timing)
               parts.metrics),
       caches_(cache_options(options, timing), parts.transport, parts.clock, parts.metrics,
               parts.log),
+      policies_(options.pods, caches_),
       reconciler_(reconciler_options(options, timing), {.caches = caches_,
+                                                        .policies = policies_,
                                                         .transport = parts.transport,
                                                         .gate = gate_,
                                                         .events = events_,
@@ -151,6 +153,7 @@ bool Operator::lead(kube::LeaderElector* elector, const std::stop_token& stop) {
   for (int i = 0; i < options_.max_concurrent_reconciles; ++i) {
     workers.emplace_back([this, token = calls.get_token()] { work(token); });
   }
+  workers.emplace_back([this, token = calls.get_token()] { sweep(token); });
   bool leads = true;
   if (elector != nullptr) {
     leads = elector->hold(stop);
@@ -173,6 +176,22 @@ void Operator::watch_server(const std::stop_token& stop) {
   while (parts_.clock.sleep(kServerPoll, stop)) {
     if (parts_.health.is_reachable()) continue;
     if (kube::discover(parts_.transport, stop)) parts_.health.heard(true);
+  }
+}
+
+void Operator::sweep(const std::stop_token& stop) {
+  while (parts_.clock.sleep(timing_.sweep, stop)) {
+    Cluster cluster(parts_.transport, parts_.clock, parts_.clock.now() + timing_.reconcile, stop);
+    without_exceptions("sweep", [&] { policies_.sweep(cluster, parts_.log); });
+  }
+}
+
+void Operator::without_exceptions(std::string_view what, const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const std::exception& error) {
+    parts_.log.error("an exception; the work is tried again later",
+                     {{"work", what}, {"error", error.what()}});
   }
 }
 

@@ -2,13 +2,16 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 
 #include "operator/base/log.h"
 #include "operator/control/caches.h"
 #include "operator/control/flags.h"
 #include "operator/control/metrics.h"
+#include "operator/control/policies.h"
 #include "operator/control/reconciler.h"
 #include "operator/kube/clock.h"
 #include "operator/kube/leader.h"
@@ -35,9 +38,10 @@ class Health {
 
 struct Timing {
   std::chrono::milliseconds reconcile{120000};  ///< for one reconcile, all its calls together
-  std::chrono::milliseconds drain{30000};       ///< for workers to finish what they began
-  std::chrono::milliseconds flush{2000};        ///< for events that wait
-  kube::BackoffOptions backoff;                 ///< of the caches
+  std::chrono::milliseconds sweep{600000};  ///< between two looks for policies that nobody needs
+  std::chrono::milliseconds drain{30000};   ///< for workers to finish what they began
+  std::chrono::milliseconds flush{2000};    ///< for events that wait
+  kube::BackoffOptions backoff;             ///< of the caches
 };
 
 /// Caches, queue, workers and leadership around a Reconciler.
@@ -68,6 +72,8 @@ class Operator {
   kube::Result<Reconciler::Outcome> reconcile(const kube::ObjectName& key, const ScopedLog& log,
                                               const std::stop_token& calls);
   void work_on(const kube::ObjectName& key, const std::stop_token& calls);
+  void sweep(const std::stop_token& stop);
+  void without_exceptions(std::string_view what, const std::function<void()>& work);
   bool lead(kube::LeaderElector* elector, const std::stop_token& stop);
 
   const OperatorOptions options_;
@@ -77,6 +83,7 @@ class Operator {
   kube::WriteGate gate_;
   kube::EventRecorder events_;
   Caches caches_;
+  PolicyKeeper policies_;
   Reconciler reconciler_;
 };
 

@@ -20,6 +20,7 @@ constexpr int kMaxRounds = 8;
 /// The event that ends a lag of the cache comes by itself; this is for one that was missed.
 constexpr Milliseconds kBehindDelay = std::chrono::milliseconds(200);
 constexpr Milliseconds kConflictDelay = std::chrono::milliseconds(100);
+constexpr Milliseconds kRepairDelay = std::chrono::seconds(10);
 
 constexpr std::string_view kOurManager = "sandboxrun.dev/operator";
 
@@ -70,16 +71,6 @@ std::optional<Notes::Look> Notes::look(const std::string& pod_uid) const {
 void Notes::looked(const std::string& pod_uid, Look look) {
   const std::lock_guard lock(mutex_);
   looks_.insert_or_assign(pod_uid, std::move(look));
-}
-
-bool Notes::has_policy(const std::string& namespace_name, const std::string& policy) const {
-  const std::lock_guard lock(mutex_);
-  return policies_.contains({namespace_name, policy});
-}
-
-void Notes::applied(const std::string& namespace_name, const std::string& policy) {
-  const std::lock_guard lock(mutex_);
-  policies_.emplace(namespace_name, policy);
 }
 
 void Notes::forget_run(const std::string& run_uid) {
@@ -142,6 +133,9 @@ kube::Result<Reconciler::Outcome> Reconciler::drive(World& world) {
   if (!world.cached->value->ended) world.plan = run::make_plan(world.cached->value->run);
   for (int round = 0; round < kMaxRounds; ++round) {
     observe(world);
+    if (const auto repaired = repair_policies(world); !repaired) {
+      return std::unexpected(repaired.error());
+    }
     const run::Decision decision = decide(world);
     const auto prepared = prepare(world, decision);
     if (!prepared) return std::unexpected(prepared.error());
@@ -185,12 +179,7 @@ void Reconciler::observe(World& world) {
   world.facts.name =
       pod::pod_name(world.key.namespace_name, world.key.name, world.meta().uid, number);
   world.facts.refusal = notes_.refusal(world.meta().uid);
-  world.policies_applied = world.cached->value->ended || [&] {
-    const auto needed = pod::policies_for(world.plan, options_.pods);
-    return std::ranges::all_of(needed, [&](const pod::NetworkPolicy& each) {
-      return notes_.has_policy(world.key.namespace_name, each.name);
-    });
-  }();
+  world.policies_applied = world.cached->value->ended || parts_.policies.are_in_place(world.plan);
   // A pod that the status doesn't know is not believed before it was compared: see adopt().
   const auto at = static_cast<std::size_t>(number - 1);
   const bool recorded = at < world.status.attempts.size();
@@ -203,6 +192,19 @@ void Reconciler::observe(World& world) {
   world.pod_version = view.resource_version;
   world.other_gates = view.other_gates;
   look_for_trouble(world);
+}
+
+// Before there is a pod, decide() asks for what is missing.
+kube::Result<void> Reconciler::repair_policies(World& world) {
+  const run::AttemptFacts& facts = world.facts;
+  if (world.policies_applied || facts.presence != Presence::Present || facts.over) return {};
+  auto applied = apply_policies(world);
+  if (applied || facts.gate == run::Gate::Ours) return applied;
+  // It runs, and the guard seals it whatever the policies say: its life goes on.
+  world.log.error("the network policies of a running pod cannot be put right",
+                  {{"error", applied.error().message}});
+  sooner(world.look_again, kRepairDelay);
+  return {};
 }
 
 void Reconciler::look_for_trouble(World& world) {

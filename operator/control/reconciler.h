@@ -5,7 +5,6 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -14,6 +13,7 @@
 #include "operator/control/caches.h"
 #include "operator/control/cluster.h"
 #include "operator/control/metrics.h"
+#include "operator/control/policies.h"
 #include "operator/kube/events_recorder.h"
 #include "operator/kube/store_gate.h"
 #include "operator/pod/options.h"
@@ -47,9 +47,6 @@ class Notes {
   std::optional<Look> look(const std::string& pod_uid) const;
   void looked(const std::string& pod_uid, Look look);
 
-  bool has_policy(const std::string& namespace_name, const std::string& policy) const;
-  void applied(const std::string& namespace_name, const std::string& policy);
-
   void forget_run(const std::string& run_uid);
   void forget_pod(const std::string& pod_uid);
 
@@ -57,7 +54,6 @@ class Notes {
   mutable std::mutex mutex_;
   std::map<std::string, run::Refusal> refusals_;
   std::map<std::string, Look> looks_;
-  std::set<std::pair<std::string, std::string>> policies_;
 };
 
 /// Brings one run a step further: get, observe, decide, act, write the status.
@@ -69,6 +65,7 @@ class Reconciler {
  public:
   struct Parts {
     Caches& caches;
+    PolicyKeeper& policies;
     kube::Transport& transport;
     kube::WriteGate& gate;
     kube::EventRecorder& events;
@@ -99,6 +96,7 @@ class Reconciler {
   kube::Result<Progress> prepare(World& world, const run::Decision& decision);
   kube::Result<void> look_live(World& world);
   kube::Result<void> apply_policies(World& world);
+  kube::Result<void> repair_policies(World& world);
   kube::Result<Progress> create(World& world, int number);
   kube::Result<Progress> adopt(World& world);
   kube::Result<Progress> note_refusal(World& world, const kube::Error& error);

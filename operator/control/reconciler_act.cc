@@ -125,14 +125,9 @@ kube::Result<void> Reconciler::look_live(World& world) {
 }
 
 kube::Result<void> Reconciler::apply_policies(World& world) {
-  for (const pod::NetworkPolicy& policy : pod::policies_for(world.plan, options_.pods)) {
-    if (notes_.has_policy(world.key.namespace_name, policy.name)) continue;
-    const auto applied = world.cluster.apply_policy(world.key.namespace_name, policy);
-    if (!applied) return applied;
-    notes_.applied(world.key.namespace_name, policy.name);
-  }
-  world.policies_applied = true;
-  return {};
+  const auto applied = parts_.policies.apply(world.plan, world.cluster, world.log);
+  if (applied) world.policies_applied = true;
+  return applied;
 }
 
 kube::Result<Reconciler::Progress> Reconciler::create(World& world, int number) {

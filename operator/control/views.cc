@@ -2,7 +2,8 @@
 
 #include <utility>
 
-#include "operator/base/document.h"
+#include "operator/pod/canonical.h"
+#include "operator/pod/names.h"
 #include "operator/run/manifest.h"
 
 namespace sandboxrun::control {
@@ -29,7 +30,31 @@ void leave_out_what_ended(RunView& view) {
   view.status = std::move(status);
 }
 
+// An empty list in a map says what its absence says. In a list nothing is left out: a rule without
+// members lets everything through.
+Node without_empty_lists(const Node& node) {
+  Node out = node;
+  out.entries.clear();
+  out.items.clear();
+  for (const Node& item : node.items) out.items.push_back(without_empty_lists(item));
+  for (const Node::Entry& entry : node.entries) {
+    const Node& value = entry.value;
+    const bool empty = value.kind == Node::Kind::List && value.items.empty();
+    if (empty || value.kind == Node::Kind::Null) continue;
+    out.entries.push_back({entry.key, entry.key_mark, without_empty_lists(value)});
+  }
+  return out;
+}
+
 }  // namespace
+
+std::string policy_rules(const Node& policy) {
+  constexpr std::size_t kDigits = 32;
+  const Node* spec = policy.find("spec");
+  std::string text;
+  if (spec != nullptr) pod::append_sorted(text, without_empty_lists(*spec));
+  return pod::short_hash(text, kDigits);
+}
 
 run::Wishes RunView::wishes() const {
   return {.generation = run.metadata.generation,
@@ -73,6 +98,14 @@ kube::Decoder<pod::PodView> pod_decoder() {
     const auto document = parse_json(json);
     if (!document) return std::unexpected(document.error());
     return pod::observe(*document);
+  };
+}
+
+kube::Decoder<PolicyView> policy_decoder() {
+  return [](const kube::ObjectMeta&, std::string_view json) -> Result<PolicyView> {
+    const auto document = parse_json(json);
+    if (!document) return std::unexpected(document.error());
+    return PolicyView{policy_rules(*document)};
   };
 }
 

@@ -27,6 +27,15 @@ struct RunView {
   run::Wishes wishes() const;
 };
 
+/// A NetworkPolicy of ours in the cache.
+struct PolicyView {
+  std::string rules;  ///< see policy_rules
+};
+
+/// A hash of a NetworkPolicy's spec: the same for what was sent and for what the API server made of
+/// it, which leaves out empty lists.
+std::string policy_rules(const Node& policy);
+
 /// Reads a run, as the API server has it. Errors: InvalidInput, if it is no JSON or its status
 /// cannot be read; what is wrong with the spec is no error, but in the view.
 Result<RunView> read_run(std::string_view json, const run::Policy& policy);
@@ -35,5 +44,6 @@ Result<RunView> read_whole_run(std::string_view json, const run::Policy& policy)
 
 kube::Decoder<RunView> run_decoder(run::Policy policy);
 kube::Decoder<pod::PodView> pod_decoder();
+kube::Decoder<PolicyView> policy_decoder();
 
 }  // namespace sandboxrun::control

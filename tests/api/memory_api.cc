@@ -219,6 +219,11 @@ std::vector<std::string> MemoryApi::writes() const {
   return writes_;
 }
 
+std::vector<std::string> MemoryApi::reads() const {
+  const std::lock_guard lock(mutex_);
+  return reads_;
+}
+
 bool MemoryApi::wait_for(const std::function<bool()>& condition) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   while (!condition()) {
@@ -233,9 +238,8 @@ kube::Result<kube::Response> MemoryApi::roundtrip(const kube::Request& request,
                                                   std::stop_token stop) {
   if (stop.stop_requested()) return refuse(ErrorKind::Cancelled, 0, "Cancelled");
   const std::lock_guard lock(mutex_);
-  if (request.method != Method::Get) {
-    writes_.push_back(std::string(kube::to_string(request.method)) + " " + request.path);
-  }
+  auto& calls = request.method == Method::Get ? reads_ : writes_;
+  calls.push_back(std::string(kube::to_string(request.method)) + " " + request.path);
   if (before_) {
     if (auto error = before_(request)) return std::unexpected(std::move(*error));
   }
@@ -319,7 +323,10 @@ kube::Result<kube::Response> MemoryApi::apply(const std::string& path, const Nod
   const auto found = objects_.find(path);
   if (found == objects_.end()) {
     if (status) return refuse(ErrorKind::NotFound, 404, "NotFound");
-    store("ADDED", path, body);
+    Node object = body;
+    if (webhook_) webhook_(object);
+    put(object, {"metadata", "uid"}, text_node("uid-" + std::to_string(version_ + 1)));
+    store("ADDED", path, std::move(object));
     return kube::Response{201, write(objects_.at(path))};
   }
   if (differs(found->second, body, "uid") || differs(found->second, body, "resourceVersion")) {
@@ -328,6 +335,7 @@ kube::Result<kube::Response> MemoryApi::apply(const std::string& path, const Nod
   Node object = found->second;
   const std::string_view part = status ? "status" : "spec";
   if (const Node* value = body.find(part)) put(object, {part}, *value);
+  if (webhook_ && !status) webhook_(object);
   if (write(object) != write(found->second)) store("MODIFIED", path, std::move(object));
   return kube::Response{200, write(objects_.at(path))};
 }

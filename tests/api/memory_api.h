@@ -45,6 +45,9 @@ class MemoryApi final : public kube::Transport {
   /// "POST /api/v1/namespaces/..." of every call but GETs, in order; those that failed too.
   std::vector<std::string> writes() const;
 
+  /// The same of GETs: objects, and lists without the watches.
+  std::vector<std::string> reads() const;
+
   /// Waits until `condition` holds after some change; false after 30 s.
   bool wait_for(const std::function<bool()>& condition);
 
@@ -70,6 +73,7 @@ class MemoryApi final : public kube::Transport {
   std::map<std::string, Node> objects_;
   std::vector<Event> events_;
   std::vector<std::string> writes_;
+  std::vector<std::string> reads_;
   std::int64_t version_ = 1000;
   std::function<void(Node&)> webhook_;
   Fault before_;

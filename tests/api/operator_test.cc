@@ -16,6 +16,7 @@
 
 #include "operator/control/metrics.h"
 #include "operator/kube/clock.h"
+#include "operator/pod/canonical.h"
 #include "operator/pod/names.h"
 #include "operator/pod/observe.h"
 #include "tests/api/memory_api.h"
@@ -35,6 +36,10 @@ using test::text_node;
 const std::string kRunFolder = "/apis/sandboxrun.dev/v1alpha1/namespaces/ns/sandboxruns";
 const std::string kRunPath = kRunFolder + "/r";
 const std::string kPodFolder = "/api/v1/namespaces/ns/pods";
+const std::string kPolicyFolder = "/apis/networking.k8s.io/v1/namespaces/ns/networkpolicies";
+const std::string kDenyAll = kPolicyFolder + "/sandboxrun-deny-all";
+const std::string kEgress =
+    R"(,"network":{"mode":"Egress","egress":[{"to":[{"ipBlock":{"cidr":"203.0.113.0/24"}}]}]})";
 const std::string kImage = "registry.example/tool@sha256:" + std::string(64, 'a');
 
 std::string manifest(const std::string& image, const std::string& more = "") {
@@ -50,9 +55,9 @@ std::string time_now() {
 // One process: its operator, until it is destroyed.
 class Process {
  public:
-  Process(kube::Transport& api, std::ostream& log, Timing timing)
+  Process(kube::Transport& api, const OperatorOptions& options, std::ostream& log, Timing timing)
       : log_(LogLevel::Info, LogFormat::Json, log),
-        operator_(options(),
+        operator_(options,
                   {.transport = api,
                    .clock = clock_,
                    .metrics = metrics_,
@@ -68,13 +73,6 @@ class Process {
   bool is_ready() const { return health_.is_ready(); }
 
  private:
-  static OperatorOptions options() {
-    OperatorOptions out;
-    out.pods.sandbox_image = "registry.example/sandbox@sha256:" + std::string(64, 'b');
-    out.instance = "test";
-    return out;
-  }
-
   Log log_;
   kube::SystemClock clock_;
   MetricsRegistry metrics_{operator_metrics()};
@@ -84,12 +82,26 @@ class Process {
   std::jthread thread_;
 };
 
+OperatorOptions operator_options() {
+  OperatorOptions out;
+  out.pods.sandbox_image = "registry.example/sandbox@sha256:" + std::string(64, 'b');
+  out.instance = "test";
+  return out;
+}
+
 class OperatorTest : public testing::Test {
  protected:
-  void start() { process = std::make_unique<Process>(api, log, timing); }
+  void start() { process = std::make_unique<Process>(api, options, log, timing); }
   void stop() { process.reset(); }
 
   void create_run(const std::string& more = "") { api.create(kRunFolder, manifest(kImage, more)); }
+  void create_run_named(const std::string& name, const std::string& more = "") {
+    Node run = json_node(manifest(kImage, more));
+    put(run, {"metadata", "name"}, text_node(name));
+    std::string text;
+    pod::append_sorted(text, run);
+    api.create(kRunFolder, text);
+  }
 
   std::string pod_path(int attempt = 1) const {
     const auto run = api.find(kRunPath);
@@ -180,7 +192,13 @@ class OperatorTest : public testing::Test {
 
   bool has_metric(const std::string& line) { return process->metrics().contains(line + "\n"); }
 
+  std::size_t calls_of_policies(const std::vector<std::string>& calls) const {
+    return static_cast<std::size_t>(std::ranges::count_if(
+        calls, [](const std::string& each) { return each.contains("/networkpolicies"); }));
+  }
+
   test::MemoryApi api;
+  OperatorOptions options = operator_options();
   std::ostringstream log;  // to be read when the process has stopped
   Timing timing{.drain = std::chrono::seconds(10), .flush = std::chrono::seconds(2)};
   std::unique_ptr<Process> process;
@@ -484,6 +502,96 @@ TEST_F(OperatorTest, EveryLineAboutARunSaysWhichReconcileItIsOf) {
     EXPECT_EQ(text_at(node, {"reconcileID"}).size(), 32U) << line;
   }
   EXPECT_GE(about_the_run, 2);
+}
+
+TEST_F(OperatorTest, PoliciesThatExistCostNoCalls) {
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  create_run_named("s");
+  ASSERT_TRUE(api.wait_for([&] { return posts() == 2; }));
+  EXPECT_EQ(calls_of_policies(api.writes()), 1U);
+  stop();
+  start();
+  create_run_named("t");
+  ASSERT_TRUE(api.wait_for([&] { return posts() == 3; }));
+  EXPECT_EQ(calls_of_policies(api.writes()), 1U);
+  EXPECT_EQ(calls_of_policies(api.reads()), 2U);  // the list that each process begins with
+}
+
+TEST_F(OperatorTest, S3_APolicyThatIsDeletedUnderARunIsAppliedAgain) {
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  run_pod();
+  ASSERT_TRUE(reaches("Unknown/Running"));
+  api.remove(kDenyAll);
+  EXPECT_TRUE(api.wait_for([&] { return api.find(kDenyAll).has_value(); }));
+}
+
+TEST_F(OperatorTest, S3_APolicyThatIsOpenedUnderARunIsClosedAgain) {
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  run_pod();
+  ASSERT_TRUE(reaches("Unknown/Running"));
+  const std::string rules = policy_rules(*api.find(kDenyAll));
+  api.change(kDenyAll, [](Node& policy) { put(policy, {"spec", "egress"}, json_node("[{}]")); });
+  ASSERT_NE(policy_rules(*api.find(kDenyAll)), rules);
+  EXPECT_TRUE(api.wait_for([&] { return policy_rules(*api.find(kDenyAll)) == rules; }));
+}
+
+TEST_F(OperatorTest, S3_APolicyThatWasOpenedBetweenRunsIsClosedBeforeThePodIsMade) {
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  run_pod();
+  end_pod(0);
+  ASSERT_TRUE(reaches("True/Completed"));
+  stop();
+  const std::string rules = policy_rules(*api.find(kDenyAll));
+  api.change(kDenyAll, [](Node& policy) { put(policy, {"spec", "egress"}, json_node("[{}]")); });
+  std::string at_the_post;
+  api.fail_before([&](const kube::Request& request) -> std::optional<kube::Error> {
+    if (request.path.starts_with(kDenyAll)) at_the_post = "closed";
+    if (is_post_of_pod(request) && at_the_post.empty()) at_the_post = "open";
+    return std::nullopt;
+  });
+  start();
+  create_run_named("s");
+  ASSERT_TRUE(api.wait_for([&] { return posts() == 2; }));
+  EXPECT_EQ(at_the_post, "closed");
+  EXPECT_EQ(policy_rules(*api.find(kDenyAll)), rules);
+}
+
+TEST_F(OperatorTest, S3_NoPodIsMadeUnderAPolicyThatAWebhookOpened) {
+  api.mutate([](Node& object) {
+    if (text_at(object, {"kind"}) != "NetworkPolicy") return;
+    put(object, {"spec", "egress"}, json_node("[{}]"));
+  });
+  start();
+  create_run();
+  ASSERT_TRUE(api.wait_for([&] { return calls_of_policies(api.writes()) == 3; }));
+  EXPECT_EQ(posts(), 0U);
+}
+
+TEST_F(OperatorTest, EgressPoliciesAreSweptWhenNoRunNeedsThem) {
+  options.isolation = run::Isolation::Waived;
+  timing.sweep = std::chrono::milliseconds(50);
+  start();
+  create_run(kEgress);
+  ASSERT_TRUE(pod_is_let_loose());
+  const std::string rules =
+      text_at(*api.find(pod_path()), {"metadata", "labels", pod::kNetworkLabel});
+  ASSERT_TRUE(rules.starts_with("egress-")) << rules;
+  const std::string policy = kPolicyFolder + "/sandboxrun-" + rules;
+  std::this_thread::sleep_for(4 * timing.sweep);
+  EXPECT_TRUE(api.find(policy));
+  run_pod();
+  end_pod(0);
+  ASSERT_TRUE(reaches("True/Completed"));
+  EXPECT_TRUE(api.wait_for([&] { return !api.find(policy); }));
+  EXPECT_TRUE(api.find(kDenyAll));
 }
 
 TEST_F(OperatorTest, ItIsReadyWhenItsCachesAreFilled) {

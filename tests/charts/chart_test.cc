@@ -88,7 +88,7 @@ const std::vector<std::string> kServingRights = {
     "sandboxrun.dev/sandboxruns/status: patch",
     "sandboxrun.dev/sandboxruns/finalizers: update",
     "/pods: create,delete,get,list,patch,watch",
-    "networking.k8s.io/networkpolicies: create,delete,list,patch",
+    "networking.k8s.io/networkpolicies: create,delete,list,patch,watch",
     "events.k8s.io/events: create,list,patch",
 };
 
