@@ -19,6 +19,8 @@
 
 #include "operator/base/fd.h"
 #include "operator/launch/layer_writer.h"
+#include "sandbox-image/agent/decompress.h"
+#include "sandbox-image/agent/digest.h"
 
 namespace sandboxrun::launch {
 namespace {
@@ -27,6 +29,7 @@ constexpr std::size_t kBlockBytes = 256 * 1024;
 constexpr int kProgressEvery = 256;     // entries
 constexpr int kPollMilliseconds = 100;  // how soon a cancellation is seen
 constexpr std::size_t kMaxErrorBytes = 4096;
+constexpr std::string_view kOtherTar = "a layer unpacks to ";
 
 /// What the child says: 'p' and a count for progress, 'e' and a sentence for its end.
 void say(int channel, char kind, std::string_view text) {
@@ -42,27 +45,73 @@ void say(int channel, char kind, std::string_view text) {
   }
 }
 
-using Reader = std::unique_ptr<archive, int (*)(archive*)>;
-
-Reader open_reader(const Layer& layer) {
-  Reader reader(archive_read_new(), &archive_read_free);
-  archive_read_support_format_tar(reader.get());
-  if (layer.compression == Compression::Gzip) archive_read_support_filter_gzip(reader.get());
-  if (layer.compression == Compression::Zstd) archive_read_support_filter_zstd(reader.get());
-  lseek(layer.blob.get(), 0, SEEK_SET);
-  if (archive_read_open_fd(reader.get(), layer.blob.get(), kBlockBytes) != ARCHIVE_OK) {
-    return {nullptr, &archive_read_free};
+protocol::ArchiveFormat format_of(Compression compression) {
+  switch (compression) {
+    case Compression::None:
+      return protocol::ArchiveFormat::Tar;
+    case Compression::Gzip:
+      return protocol::ArchiveFormat::TarGzip;
+    case Compression::Zstd:
+      break;
   }
-  return reader;
+  return protocol::ArchiveFormat::TarZstd;
 }
+
+/// One layer's tar: decompressed, hashed and read by libarchive.
+class LayerReader {
+ public:
+  explicit LayerReader(const Layer& layer)
+      : block_(kBlockBytes), reader_(archive_read_new(), &archive_read_free) {
+    auto source = agent::open_archive(layer.blob.get(), format_of(layer.compression));
+    if (!source) return;
+    source_ = std::move(*source);
+    archive_read_support_format_tar(reader_.get());
+    opened_ =
+        archive_read_open(reader_.get(), this, nullptr, &LayerReader::give, nullptr) == ARCHIVE_OK;
+  }
+  LayerReader(const LayerReader&) = delete;
+  LayerReader& operator=(const LayerReader&) = delete;
+
+  bool opened() const { return opened_; }
+  archive* get() const { return reader_.get(); }
+  /// The digest of the whole tar, also of what lies behind its end. Empty: it is damaged there.
+  std::string finish() {
+    std::span<const std::byte> block = next();
+    while (!block.empty()) block = next();
+    return failed_ ? "" : hash_.finish();
+  }
+
+ private:
+  static la_ssize_t give(archive*, void* self, const void** bytes) {
+    auto* const reader = static_cast<LayerReader*>(self);
+    const auto block = reader->next();
+    *bytes = block.data();
+    return reader->failed_ ? ARCHIVE_FATAL : static_cast<la_ssize_t>(block.size());
+  }
+
+  std::span<const std::byte> next() {
+    const auto got = failed_ ? Result<std::size_t>(std::size_t{0}) : source_->read(block_);
+    if (!got) failed_ = true;
+    const std::span<const std::byte> block = std::span(block_).first(got.value_or(0));
+    hash_.update(block);
+    return block;
+  }
+
+  std::vector<std::byte> block_;
+  std::unique_ptr<agent::ByteSource> source_;
+  agent::Sha256 hash_;
+  bool failed_ = false;
+  bool opened_ = false;
+  std::unique_ptr<archive, int (*)(archive*)> reader_;
+};
 
 /// In the child. Returns the error, or "".
 std::string apply_all(std::span<const Layer> layers, int destination, int channel) {
   LayerWriter writer(destination);
   std::int64_t entries = 0;
   for (const Layer& layer : layers) {
-    const Reader reader = open_reader(layer);
-    if (!reader) return "a layer is not a tar archive of its media type";
+    LayerReader reader(layer);
+    if (!reader.opened()) return "a layer is not a tar archive of its media type";
     writer.begin_layer();
     archive_entry* entry = nullptr;
     int status = ARCHIVE_OK;
@@ -71,7 +120,12 @@ std::string apply_all(std::span<const Layer> layers, int destination, int channe
       if (!writer.write(reader.get(), entry)) return writer.error();
       if (++entries % kProgressEvery == 0) say(channel, 'p', std::to_string(entries));
     }
-    if (status != ARCHIVE_EOF) return "a layer is damaged or cut short";
+    const std::string found = status == ARCHIVE_EOF ? reader.finish() : "";
+    if (found.empty()) return "a layer is damaged or cut short";
+    if (found != layer.diff_id) {
+      return std::string(kOtherTar) + found + ", but the image's config lists " + layer.diff_id +
+             " (rootfs.diff_ids); build the image again";
+    }
   }
   return writer.finish() ? "" : writer.error();
 }
@@ -102,7 +156,8 @@ void keep_only(std::span<const Layer> layers, int& destination, int& channel,
   channel = fcntl(channel, F_DUPFD, high);
   for (const Layer& layer : layers) {
     kept.push_back({.blob = UniqueFd(fcntl(layer.blob.get(), F_DUPFD, high)),
-                    .compression = layer.compression});
+                    .compression = layer.compression,
+                    .diff_id = layer.diff_id});
   }
   int next = 3;
   const auto lower = [&next](int fd) {
@@ -137,6 +192,7 @@ void keep_only(std::span<const Layer> layers, int& destination, int& channel,
 }
 
 ErrorKind kind_of(const std::string& message) {
+  if (message.starts_with(kOtherTar)) return ErrorKind::DigestMismatch;
   if (message.find("could not be") != std::string::npos) return ErrorKind::System;
   return message.starts_with("a layer is") ? ErrorKind::ArchiveCorrupt : ErrorKind::ArchiveUnsafe;
 }

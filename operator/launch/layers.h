@@ -26,8 +26,9 @@ struct ApplyOptions {
 /// RESOLVE_IN_ROOT), whatever links the layers hold; everything belongs to `owner`, setuid, setgid
 /// and sticky bits are dropped, devices below dev/ are left out (the run gets its own /dev).
 /// Assumes: the destination belongs to `owner`; the layers were verified.
-/// Errors: ArchiveUnsafe (a device or an unknown type elsewhere, a hard link to nothing),
-/// ArchiveCorrupt, Cancelled, System. The destination is then half-filled: remove it.
+/// Errors: DigestMismatch (a layer's tar is not the one that the config lists), ArchiveUnsafe (a
+/// device or an unknown type elsewhere, a hard link to nothing), ArchiveCorrupt, Cancelled, System.
+/// The destination is then half-filled: remove it.
 Result<void> apply_layers(std::span<const Layer> layers, int destination,
                           const ApplyOptions& options);
 

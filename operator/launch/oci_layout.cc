@@ -186,10 +186,36 @@ Result<std::string> read_config(const Blobs& blobs, const Node& manifest) {
   return std::move(**text);
 }
 
-Result<std::vector<Layer>> open_layers(const Blobs& blobs, const Node& manifest) {
+/// What the config says that the layers unpack to (OCI image specification: config, rootfs).
+Result<std::vector<std::string>> read_diff_ids(const std::string& config_json) {
+  auto node = parse_blob(config_json);
+  if (!node) return std::unexpected(node.error());
+  const Node* rootfs = node->find("rootfs");
+  const Node* list = rootfs == nullptr ? nullptr : rootfs->find("diff_ids");
+  std::vector<std::string> ids;
+  if (list == nullptr) return ids;
+  for (const Node& item : list->items) {
+    const std::string* text = text_of(&item);
+    if (text == nullptr || !agent::is_digest(*text)) {
+      return failure(ErrorKind::InvalidInput,
+                     "the image's config lists a layer by something that is not sha256:<64 hex>");
+    }
+    ids.push_back(agent::normalised_digest(*text));
+  }
+  return ids;
+}
+
+Result<std::vector<Layer>> open_layers(const Blobs& blobs, const Node& manifest,
+                                       const std::vector<std::string>& diff_ids) {
   const Node* list = manifest.find("layers");
   if (list == nullptr || list->kind != Node::Kind::List || list->items.size() > kMaxLayers) {
     return failure(ErrorKind::InvalidInput, "the image's manifest has no proper list of layers");
+  }
+  if (diff_ids.size() != list->items.size()) {
+    return failure(ErrorKind::InvalidInput,
+                   "the image's manifest has " + std::to_string(list->items.size()) +
+                       " layers and its config lists " + std::to_string(diff_ids.size()) +
+                       " (rootfs.diff_ids); build the image again");
   }
   std::vector<Layer> layers;
   for (const Node& item : list->items) {
@@ -204,7 +230,9 @@ Result<std::vector<Layer>> open_layers(const Blobs& blobs, const Node& manifest)
     auto blob = blobs.open_verified(digest);
     if (!blob) return std::unexpected(blob.error());
     if (!*blob) return failure(ErrorKind::NotFound, "the layout lacks the layer " + digest);
-    layers.push_back({.blob = std::move(**blob), .compression = *compression});
+    layers.push_back({.blob = std::move(**blob),
+                      .compression = *compression,
+                      .diff_id = diff_ids[layers.size()]});
   }
   return layers;
 }
@@ -262,7 +290,9 @@ Result<std::optional<Image>> open_image(const std::string& layout, const std::st
   auto found = find_image(layout, digest);
   if (!found) return std::unexpected(found.error());
   if (!*found) return std::nullopt;
-  auto layers = open_layers((*found)->blobs, (*found)->manifest);
+  auto diff_ids = read_diff_ids((*found)->image.config_json);
+  if (!diff_ids) return std::unexpected(diff_ids.error());
+  auto layers = open_layers((*found)->blobs, (*found)->manifest, *diff_ids);
   if (!layers) return std::unexpected(layers.error());
   (*found)->image.layers = std::move(*layers);
   return std::move((*found)->image);

@@ -18,6 +18,7 @@ enum class Compression { None, Gzip, Zstd };
 struct Layer {
   UniqueFd blob;
   Compression compression = Compression::None;
+  std::string diff_id;  ///< the digest that its tar must have, from the config (rootfs.diff_ids)
 };
 
 /// What of an image's config a run uses. Its user, entry point and command are ignored.
@@ -43,7 +44,8 @@ Result<ImageConfig> decode_image_config(std::string_view json);
 /// that are given out.
 /// Nothing: the layout does not hold that digest.
 /// Errors: DigestMismatch (a blob holds other bytes than its name says), InvalidInput (not an image
-/// for this platform), Denied (a blob that others may change), System.
+/// for this platform, or one whose config lists other layers than its manifest), Denied (a blob
+/// that others may change), System.
 Result<std::optional<Image>> open_image(const std::string& layout, const std::string& digest);
 
 /// Only the config, without touching the layers.

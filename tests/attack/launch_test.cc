@@ -61,7 +61,10 @@ class ImageBuilder {
   std::string finish() {
     JsonWriter config;
     config.begin_object().member("architecture", "amd64").member("os", "linux");
-    config.key("config").begin_object().end_object().end_object();
+    config.key("config").begin_object().end_object();
+    config.key("rootfs").begin_object().member("type", "layers").key("diff_ids").begin_array();
+    for (const std::string& layer : diff_ids.empty() ? layers_ : diff_ids) config.string(layer);
+    config.end_array().end_object().end_object();
     const std::string config_digest = keep(config.take());
     JsonWriter manifest;
     manifest.begin_object().member("schemaVersion", 2);
@@ -79,6 +82,8 @@ class ImageBuilder {
 
   std::string path_of(const std::string& digest) const { return blobs_ + "/" + digest.substr(7); }
   const std::vector<std::string>& layers() const { return layers_; }
+
+  std::vector<std::string> diff_ids;  ///< what the config lists; empty: the layers, which are plain
 
  private:
   static void write(archive* writer, const Entry& entry) {
@@ -212,6 +217,23 @@ TEST_F(HostileImage, T14_ALayerWithOtherBytesThanItsDigestIsRefused) {
   const auto end = runs.run_shell("echo ran");
   EXPECT_EQ(end.reason(), "ImagePullFailed");
   EXPECT_THAT(end.message(), HasSubstr("expected " + builder.layers().at(0)));
+}
+
+TEST_F(HostileImage, T14_ALayerThatIsNotTheOneOfTheConfigIsRefusedAndNothingIsKept) {
+  builder.diff_ids = {"sha256:" + std::string(64, 'a')};
+  const auto end = run_hostile();
+  EXPECT_EQ(end.reason(), "ImagePullFailed");
+  EXPECT_THAT(end.message(), HasSubstr("a layer unpacks to " + builder.layers().at(0) +
+                                       ", but the image's config lists sha256:aaaa"));
+  EXPECT_THAT(end.out, IsEmpty());
+}
+
+TEST_F(HostileImage, T14_AConfigThatListsFewerLayersThanTheManifestIsRefused) {
+  builder.add_layer({{"a", 'f', "1"}});
+  builder.diff_ids = {builder.layers().at(0)};
+  const auto end = run_hostile();
+  EXPECT_EQ(end.reason(), "ImagePullFailed");
+  EXPECT_THAT(end.message(), HasSubstr("2 layers and its config lists 1 (rootfs.diff_ids)"));
 }
 
 TEST_F(HostileImage, T8_ABlobThatOthersMayChangeIsRefused) {

@@ -75,7 +75,8 @@ TEST_F(Cli, W1_HelpExitsWithZeroAndUsageErrorsDoNot) {
 TEST_F(Cli, ItsStartLoadsNoLibraryThatACachedRunCanDoWithout) {
   const CliResult loaded = run_cli({}, {}, {"LD_TRACE_LOADED_OBJECTS=1"});
   EXPECT_THAT(loaded.out, HasSubstr("libc.so.6"));
-  for (const char* library : {"libcurl", "libcrypto", "libssl", "libarchive", "libxml2", "libicu"}) {
+  for (const char* library :
+       {"libcurl", "libcrypto", "libssl", "libarchive", "libxml2", "libicu"}) {
     EXPECT_THAT(loaded.out, Not(HasSubstr(library)));
   }
 }
