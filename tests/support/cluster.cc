@@ -101,7 +101,7 @@ std::string Cluster::kubectl_output(const std::vector<std::string>& arguments,
 }
 
 void Cluster::apply(std::string_view manifest) const {
-  kubectl_output({"apply", "--server-side", "-f", "-"}, manifest);
+  kubectl_output({"apply", "--server-side", "--force-conflicts", "-f", "-"}, manifest);
 }
 
 Node Cluster::get(const std::string& resource, const std::string& name_space,

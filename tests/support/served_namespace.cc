@@ -186,6 +186,33 @@ void ServedNamespace::kill_operator() {
   operator_->kill();
 }
 
+void ServedNamespace::forbid(const std::string& resource, const std::string& verb) const {
+  const std::string role = name() + "-sandboxrun";
+  const Node rules = parse(output({"get", "role", role, "--output", "json"}));
+  std::string patch;
+  std::size_t rule = 0;
+  for (const Node& each : rules.find("rules")->items) {
+    const auto& verbs = each.find("verbs")->items;
+    for (std::size_t i = 0; at(each, "resources.0") == resource && i < verbs.size(); ++i) {
+      if (verbs[i].text != verb) continue;
+      patch = R"([{"op":"remove","path":"/rules/)" + std::to_string(rule);
+      // A rule without verbs may not be.
+      if (verbs.size() > 1) patch += "/verbs/" + std::to_string(i);
+      patch += R"("}])";
+    }
+    ++rule;
+  }
+  if (patch.empty()) throw std::runtime_error("the role has no " + verb + " on " + resource);
+  output({"patch", "role", role, "--type", "json", "--patch", patch});
+  // The authorizer follows the role by a watch.
+  std::this_thread::sleep_for(seconds(1));
+}
+
+void ServedNamespace::permit_all() const {
+  cluster_.apply(chart_);
+  std::this_thread::sleep_for(seconds(1));
+}
+
 KubectlResult ServedNamespace::kubectl(std::vector<std::string> arguments,
                                        std::string_view input) const {
   arguments.insert(arguments.begin(), {"--namespace", name()});

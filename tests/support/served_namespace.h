@@ -68,6 +68,10 @@ class ServedNamespace {
   /// SIGKILL.
   void kill_operator();
 
+  /// Takes a verb on a resource of the chart's Role away from the operator, and gives it back.
+  void forbid(const std::string& resource, const std::string& verb) const;
+  void permit_all() const;
+
   /// kubectl in this namespace, as the administrator. `output` throws unless it exits with 0.
   KubectlResult kubectl(std::vector<std::string> arguments, std::string_view input = {}) const;
   std::string output(std::vector<std::string> arguments, std::string_view input = {}) const;
