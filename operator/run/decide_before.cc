@@ -60,18 +60,27 @@ std::optional<Verdict> find_obstacle(const Context& context) {
                      format_duration(seconds(context.plan.start_deadline_seconds))};
 }
 
+Milliseconds refusal_delay(const Context& context, TimePoint refused) {
+  return std::clamp(refused - context.start_base(), kFirstRefusalDelay, kRefusalDelay);
+}
+
 Outcome create(const Context& context) {
   const auto& refusal = context.facts.refusal;
   Outcome outcome = refusal ? stage(Reason::PodRefused, refusal_message(*refusal))
                             : stage(Reason::Pending, "the sandbox is being created");
   if (!context.observation.policies_applied) {
     outcome.actions.emplace_back(ApplyPolicies{});
-  } else if (refusal && refusal->at && context.now < *refusal->at + kRefusalDelay) {
-    outcome.wake_at(*refusal->at + kRefusalDelay);
-  } else {
-    outcome.actions.emplace_back(CreateAttempt{context.facts.number});
-    if (refusal) outcome.wake_at(context.now + kRefusalDelay);
+    return outcome;
   }
+  if (refusal && refusal->at) {
+    const TimePoint next = *refusal->at + refusal_delay(context, *refusal->at);
+    if (context.now < next) {
+      outcome.wake_at(next);
+      return outcome;
+    }
+    outcome.wake_at(context.now + refusal_delay(context, context.now));
+  }
+  outcome.actions.emplace_back(CreateAttempt{context.facts.number});
   return outcome;
 }
 
@@ -146,7 +155,9 @@ Outcome before_creation(const Context& context) {
     outcome.wake_at(*due);
   } else if (context.plan.network.mode == NetworkMode::Egress &&
              context.observation.isolation == Isolation::Unknown) {
-    outcome = stage(Reason::Pending, "waiting for the probe of network isolation");
+    const std::string& why = context.observation.isolation_message;
+    outcome = stage(Reason::Pending, "waiting for the probe of network isolation" +
+                                         (why.empty() ? "" : ": " + clean_text(why, kMaxQuoted)));
   } else {
     outcome = create(context);
   }

@@ -12,7 +12,9 @@
 /// What the parts of `decide()` share. Not for others.
 namespace sandboxrun::run {
 
-/// Between a refused try to create an attempt and the next one.
+/// Between a refused try to create an attempt and the next one: as long as the run has waited, so
+/// that what a new namespace lacks for a moment costs a moment; within these bounds.
+inline constexpr Milliseconds kFirstRefusalDelay = std::chrono::seconds(1);
 inline constexpr Milliseconds kRefusalDelay = std::chrono::seconds(30);
 /// How long a node may stay away before a run of it is given up. Longer than the five minutes after
 /// which Kubernetes evicts the pods of a lost node.

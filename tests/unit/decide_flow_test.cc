@@ -82,15 +82,22 @@ TEST(Decide, S5_ALostAttemptIsNotRetried) {
   EXPECT_TRUE(world.decide().status.ended());
 }
 
-TEST(Decide, ARefusedCreationIsTriedAgainLater) {
+TEST(Decide, ARefusedCreationIsTriedAgainAfterAsLongAsTheRunHasWaited) {
   World world;
   world.not_created();
-  world.pod().refusal = Refusal{RefusalKind::Quota, "exceeded quota", at(1)};
-  Decision decision = world.decide();
-  EXPECT_TRUE(decision.actions.empty());
-  EXPECT_EQ(decision.requeue_after, seconds(30));
-  world.now = at(31);
-  EXPECT_EQ(world.decide().actions, only(CreateAttempt{1}));
+  struct Case {
+    double refused;
+    double next;
+  };
+  for (const Case& c : {Case{0.2, 1.2}, Case{1.5, 3}, Case{8, 16}, Case{30, 60}, Case{600, 630}}) {
+    world.pod().refusal = Refusal{RefusalKind::Quota, "exceeded quota", at(c.refused)};
+    world.now = at(c.refused);
+    const Decision decision = world.decide();
+    EXPECT_TRUE(decision.actions.empty());
+    EXPECT_EQ(decision.requeue_after, at(c.next) - at(c.refused)) << c.refused;
+    world.now = at(c.next);
+    EXPECT_EQ(world.decide().actions, only(CreateAttempt{1}));
+  }
 }
 
 TEST(Decide, SuspendHoldsBackTheNextAttemptOnly) {
