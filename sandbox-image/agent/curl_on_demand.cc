@@ -32,6 +32,10 @@ bool sandboxrun::agent::transfer_library_is_there() {
 #undef curl_easy_setopt
 #undef curl_easy_getinfo
 
+// An enum before the "..." is what libcurl declares. clang warns that it is promoted there, which
+// with gcc and clang gives a number of the same size.
+#pragma GCC diagnostic ignored "-Wvarargs"
+
 #define SANDBOXRUN_FIND(name) static auto* const call = find<decltype(name)>(#name)
 
 extern "C" {
