@@ -19,8 +19,9 @@ struct RegistryOptions {
 /// Copies repository@sha256:... from its registry into a fresh OCI layout and returns the layout's
 /// folder. skopeo runs without rights and without our environment; the caller verifies what it
 /// brought.
-/// Errors: Unavailable (no skopeo), NotFound (the registry said no, or could not be reached),
-/// Cancelled, System.
+/// Errors: Unavailable (no skopeo), NotFound (the registry lacks it), Transport (it could not be
+/// reached), Denied (a login, or TLS that proves nothing), DigestMismatch, Rejected, Cancelled,
+/// System. The registry's own words are in none of them.
 Result<std::string> fetch_to_layout(const std::string& reference, const RegistryOptions& options);
 
 }  // namespace sandboxrun::launch
