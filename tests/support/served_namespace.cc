@@ -54,6 +54,22 @@ bool answers_ok(const std::string& url) {
   }
 }
 
+/// The chart's objects but for those that start the operator in the cluster.
+std::string without_the_program(const std::string& chart) {
+  constexpr std::string_view kBetween = "\n---\n";
+  std::string out;
+  for (std::size_t begin = 0; begin < chart.size();) {
+    const std::size_t end = std::min(chart.find(kBetween, begin), chart.size());
+    const std::string object = chart.substr(begin, end - begin);
+    if (!object.contains("\nkind: Deployment\n") && !object.contains("\nkind: Service\n") &&
+        !object.contains("\nkind: PodDisruptionBudget\n")) {
+      out += object + std::string(kBetween);
+    }
+    begin = end + kBetween.size();
+  }
+  return out;
+}
+
 Node parse(const std::string& text) {
   Result<Node> node = parse_json(text, {.max_bytes = 64 << 20, .max_depth = 64});
   if (!node) throw std::runtime_error("kubectl's JSON: " + node.error().message);
@@ -123,13 +139,9 @@ ServedNamespace::ServedNamespace(const std::string& name, OperatorSettings setti
                                         "--set-json",
                                         "watchNamespaces=[\"" + space_.name() + "\"]"};
   for (const std::string& each : settings_.set) arguments.insert(arguments.end(), {"--set", each});
-  for (const char* part : {"rbac", "serviceaccount", "admission-operator", "admission-references",
-                           "admission-runpods"}) {
-    arguments.insert(arguments.end(), {"--show-only", "templates/" + std::string(part) + ".yaml"});
-  }
   const HelmResult chart = helm(arguments);
   if (chart.exit_code != 0) throw std::runtime_error("helm template: " + chart.err);
-  chart_ = chart.out;
+  chart_ = without_the_program(chart.out);
   cluster_.apply(chart_);
   start_operator();
 }
