@@ -84,6 +84,23 @@ kube::Result<std::optional<SeenPod>> Cluster::get_pod(const kube::ObjectName& na
   return std::move(*pod);
 }
 
+kube::Result<std::vector<SeenPod>> Cluster::list_pods(const std::string& namespace_name,
+                                                      const std::string& label) {
+  auto list = call(kube::list_request(
+      kPods, {.namespace_name = namespace_name, .label_selector = label, .field_selector = ""},
+      {}));
+  if (!list) return std::unexpected(list.error());
+  std::vector<SeenPod> out;
+  const Node* items = list->find("items");
+  if (items == nullptr) return out;
+  for (const Node& item : items->items) {
+    auto pod = seen(item);
+    if (!pod) return std::unexpected(pod.error());
+    out.push_back(std::move(*pod));
+  }
+  return out;
+}
+
 kube::Result<std::string> Cluster::patch_pod(const kube::ObjectName& name, std::string patch) {
   const auto node = call(kube::merge_patch_request(kPods, name, std::move(patch)));
   if (!node) return std::unexpected(node.error());

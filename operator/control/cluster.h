@@ -34,6 +34,8 @@ class Cluster {
   kube::Result<SeenPod> create_pod(const std::string& namespace_name, std::string pod_json);
   /// Nothing: there is none.
   kube::Result<std::optional<SeenPod>> get_pod(const kube::ObjectName& name);
+  kube::Result<std::vector<SeenPod>> list_pods(const std::string& namespace_name,
+                                               const std::string& label);
   /// Gives the pod's new resourceVersion.
   kube::Result<std::string> patch_pod(const kube::ObjectName& name, std::string patch);
   /// A pod that is gone already is a success.

@@ -25,6 +25,7 @@ struct Raw {
   std::string log_format = "json";
   std::vector<std::string> tolerations;
   std::vector<std::string> node_selector_keys;
+  int probe_port = 8082;
   bool version = false;
 };
 
@@ -61,8 +62,10 @@ void declare(CLI::App& app, OperatorOptions& options, Raw& raw) {
   list("--cluster-cidr", options.policy.cluster_cidrs,
        "node, pod or service range that no run may reach; may be repeated");
   app.add_option("--network-isolation", raw.network_isolation,
-                 "Probe (the default): network.mode Egress is refused until a probe has shown "
-                 "that policies are enforced; Assume: you vouch for it");
+                 "Probe (the default): network.mode Egress waits until a probe has shown that "
+                 "policies are enforced; Assume: you vouch for it");
+  app.add_option("--network-isolation-port", raw.probe_port,
+                 "where this pod answers its own probe (default 8082)");
   app.add_option("--log-level", raw.log_level, "debug, info (the default), warn or error");
   app.add_option("--log-format", raw.log_format, "json (the default) or text");
   app.add_option("--kubeconfig", options.kubeconfig,
@@ -120,7 +123,23 @@ void judge_images(Problems& problems, const Raw& raw, OperatorOptions& options) 
   }
 }
 
-void judge_network(Problems& problems, const Raw& raw, OperatorOptions& options) {
+// Without these the operator is no pod, or does not know which.
+std::optional<IsolationProbeOptions> read_probe(const Raw& raw, const OperatorOptions& options,
+                                                const kube::Environment& environment) {
+  IsolationProbeOptions out;
+  out.namespace_name = environment("POD_NAMESPACE").value_or("");
+  out.pod_ip = environment("POD_IP").value_or("");
+  out.pod_name = environment("POD_NAME").value_or("");
+  out.pod_uid = environment("POD_UID").value_or("");
+  out.port = static_cast<std::uint16_t>(raw.probe_port);
+  out.sandbox_image = options.pods.sandbox_image;
+  out.user_id = options.pods.run_id;
+  if (out.namespace_name.empty() || out.pod_ip.empty()) return std::nullopt;
+  return out;
+}
+
+void judge_network(Problems& problems, const Raw& raw, const kube::Environment& environment,
+                   OperatorOptions& options) {
   for (const std::string& cidr : options.policy.cluster_cidrs) {
     if (!run::parse_cidr(cidr)) {
       problems.push_back("--cluster-cidr " + cidr + " is no range such as 10.0.0.0/8");
@@ -130,11 +149,15 @@ void judge_network(Problems& problems, const Raw& raw, OperatorOptions& options)
   if (const auto parsed = agent::AddressPolicy::parse(options.pods.transfer.allow); !parsed) {
     problems.push_back("--transfer-allow: " + parsed.error().message);
   }
+  if (raw.probe_port < 1 || raw.probe_port > 65535) {
+    problems.push_back("--network-isolation-port must be 1 to 65535");
+  }
   options.pods.transfer.allow_http = options.policy.allow_http;
   if (raw.network_isolation == "Assume") {
     options.isolation = run::Isolation::Waived;
   } else if (raw.network_isolation == "Probe") {
-    options.policy.allow_egress = false;
+    options.probe = read_probe(raw, options, environment);
+    options.policy.allow_egress = options.probe.has_value();
   } else {
     problems.push_back("--network-isolation " + raw.network_isolation + ": give Probe or Assume");
   }
@@ -198,7 +221,7 @@ Result<CommandLine> read_flags(std::vector<std::string> arguments,
   }
   Problems problems;
   judge_images(problems, raw, options);
-  judge_network(problems, raw, options);
+  judge_network(problems, raw, environment, options);
   judge_process(problems, raw, options);
   for (std::string& key : raw.node_selector_keys) {
     options.policy.node_selector_keys.push_back(std::move(key));

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "operator/base/error.h"
 #include "operator/base/log.h"
+#include "operator/control/isolation.h"
 #include "operator/kube/config.h"
 #include "operator/pod/options.h"
 #include "operator/run/observation.h"
@@ -17,6 +19,7 @@ struct OperatorOptions {
   pod::PodOptions pods;
   run::Policy policy;
   run::Isolation isolation = run::Isolation::Unknown;
+  std::optional<IsolationProbeOptions> probe;  ///< nothing: nobody probes
 
   std::vector<std::string> watch_namespaces;  ///< empty: the whole cluster
   bool leader_elect = false;
@@ -37,7 +40,8 @@ struct CommandLine {
   std::string print;  ///< help or version, if not empty
 };
 
-/// Reads flags (without the program's name). Variables read: POD_NAME, POD_NAMESPACE.
+/// Reads flags (without the program's name). Variables read: POD_NAME, POD_NAMESPACE,
+/// POD_UID, POD_IP.
 /// Errors: InvalidInput, with all that is wrong, a line each.
 Result<CommandLine> read_flags(std::vector<std::string> arguments,
                                const kube::Environment& environment);

@@ -38,6 +38,7 @@ inline constexpr std::string_view kRestRequests = "rest_client_requests_total";
 inline constexpr std::string_view kRuns = "sandboxrun_runs";
 inline constexpr std::string_view kRunsEnded = "sandboxrun_runs_ended_total";
 inline constexpr std::string_view kAttempts = "sandboxrun_attempts_created_total";
+inline constexpr std::string_view kIsolation = "sandboxrun_network_isolation";
 inline constexpr std::string_view kRefusals = "sandboxrun_pod_refusals_total";
 inline constexpr std::string_view kRunStart = "sandboxrun_run_start_seconds";
 inline constexpr std::string_view kRunDuration = "sandboxrun_run_duration_seconds";

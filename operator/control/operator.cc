@@ -29,7 +29,6 @@ ReconcilerOptions reconciler_options(const OperatorOptions& options, const Timin
   out.patience = timing.reconcile;
   out.pods = options.pods;
   out.policy = options.policy;
-  out.isolation = options.isolation;
   out.now = time_of_day;
   out.make_token = random_token;
   return out;
@@ -76,8 +75,10 @@ Operator::Operator(const OperatorOptions& options, Parts parts, Timing timing)
       caches_(cache_options(options, timing), parts.transport, parts.clock, parts.metrics,
               parts.log),
       policies_(options.pods, caches_),
+      isolation_(options.isolation),
       reconciler_(reconciler_options(options, timing), {.caches = caches_,
                                                         .policies = policies_,
+                                                        .isolation = isolation_,
                                                         .transport = parts.transport,
                                                         .gate = gate_,
                                                         .events = events_,
@@ -91,6 +92,7 @@ Operator::Operator(const OperatorOptions& options, Parts parts, Timing timing)
        {metric::kReconcileErrors, metric::kReconcilePanics, metric::kReconcileTimeouts}) {
     parts_.metrics.add(each, kLabel, 0);
   }
+  publish_isolation();
   parts_.metrics.set(metric::kMaxWorkers, kLabel, options_.max_concurrent_reconciles);
 }
 
@@ -154,6 +156,9 @@ bool Operator::lead(kube::LeaderElector* elector, const std::stop_token& stop) {
     workers.emplace_back([this, token = calls.get_token()] { work(token); });
   }
   workers.emplace_back([this, token = calls.get_token()] { sweep(token); });
+  if (options_.probe) {
+    workers.emplace_back([this, token = calls.get_token()] { probe(token); });
+  }
   bool leads = true;
   if (elector != nullptr) {
     leads = elector->hold(stop);
@@ -183,6 +188,50 @@ void Operator::sweep(const std::stop_token& stop) {
   while (parts_.clock.sleep(timing_.sweep, stop)) {
     Cluster cluster(parts_.transport, parts_.clock, parts_.clock.now() + timing_.reconcile, stop);
     without_exceptions("sweep", [&] { policies_.sweep(cluster, parts_.log); });
+  }
+}
+
+void Operator::probe(const std::stop_token& stop) {
+  IsolationProbe probe(*options_.probe, parts_.transport, parts_.clock, random_token);
+  auto pause = timing_.probe_backoff;
+  do {
+    bool answered = false;
+    without_exceptions("probe", [&] { answered = probe_once(probe, stop); });
+    if (!answered) {
+      pause = std::min(2 * pause, timing_.probe);
+      continue;
+    }
+    pause = timing_.probe_backoff;
+    parts_.clock.sleep(timing_.probe - pause, stop);
+  } while (parts_.clock.sleep(pause, stop));
+}
+
+// True: it gave a definite answer.
+bool Operator::probe_once(IsolationProbe& probe, const std::stop_token& stop) {
+  const Isolation found = probe.ask(stop);
+  if (stop.stop_requested()) return false;
+  const bool definite = found.state != run::Isolation::Unknown;
+  const auto fields = {LogField("state", to_string(found.state)),
+                       LogField("message", found.message)};
+  if (found.state == run::Isolation::Enforced) {
+    parts_.log.info("network isolation was probed", fields);
+  } else {
+    parts_.log.warn("network isolation was probed", fields);
+  }
+  if (!isolation_.take(found)) return definite;
+  publish_isolation();
+  for (const auto& run : caches_.runs()) {
+    if (run->value && !run->value->ended) queue_.add(run->meta.name, kube::Lane::Background);
+  }
+  return definite;
+}
+
+void Operator::publish_isolation() {
+  const run::Isolation now = isolation_.get().state;
+  using enum run::Isolation;
+  for (const run::Isolation each : {Unknown, Enforced, NotEnforced, Waived}) {
+    parts_.metrics.set(metric::kIsolation, MetricsRegistry::Labels{std::string(to_string(each))},
+                       each == now ? 1 : 0);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "operator/base/log.h"
 #include "operator/control/caches.h"
 #include "operator/control/flags.h"
+#include "operator/control/isolation.h"
 #include "operator/control/metrics.h"
 #include "operator/control/policies.h"
 #include "operator/control/reconciler.h"
@@ -38,10 +39,12 @@ class Health {
 
 struct Timing {
   std::chrono::milliseconds reconcile{120000};  ///< for one reconcile, all its calls together
-  std::chrono::milliseconds sweep{600000};  ///< between two looks for policies that nobody needs
-  std::chrono::milliseconds drain{30000};   ///< for workers to finish what they began
-  std::chrono::milliseconds flush{2000};    ///< for events that wait
-  kube::BackoffOptions backoff;             ///< of the caches
+  std::chrono::milliseconds sweep{600000};   ///< between two looks for policies that nobody needs
+  std::chrono::milliseconds probe{3600000};  ///< between two probes of network isolation
+  std::chrono::milliseconds probe_backoff{30000};  ///< the first of growing pauses until an answer
+  std::chrono::milliseconds drain{30000};          ///< for workers to finish what they began
+  std::chrono::milliseconds flush{2000};           ///< for events that wait
+  kube::BackoffOptions backoff;                    ///< of the caches
 };
 
 /// Caches, queue, workers and leadership around a Reconciler.
@@ -73,6 +76,9 @@ class Operator {
                                               const std::stop_token& calls);
   void work_on(const kube::ObjectName& key, const std::stop_token& calls);
   void sweep(const std::stop_token& stop);
+  void probe(const std::stop_token& stop);
+  bool probe_once(IsolationProbe& probe, const std::stop_token& stop);
+  void publish_isolation();
   void without_exceptions(std::string_view what, const std::function<void()>& work);
   bool lead(kube::LeaderElector* elector, const std::stop_token& stop);
 
@@ -84,6 +90,7 @@ class Operator {
   kube::EventRecorder events_;
   Caches caches_;
   PolicyKeeper policies_;
+  IsolationState isolation_;
   Reconciler reconciler_;
 };
 

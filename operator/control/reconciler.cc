@@ -161,7 +161,9 @@ run::Decision Reconciler::decide(const World& world) const {
   seen.wishes = world.wishes;
   seen.attempt = world.facts;
   seen.policies_applied = world.policies_applied;
-  seen.isolation = options_.isolation;
+  Isolation isolation = parts_.isolation.get();
+  seen.isolation = isolation.state;
+  seen.isolation_message = std::move(isolation.message);
   return run::decide(world.plan, seen, world.status, options_.now());
 }
 

@@ -12,6 +12,7 @@
 #include "operator/base/log.h"
 #include "operator/control/caches.h"
 #include "operator/control/cluster.h"
+#include "operator/control/isolation.h"
 #include "operator/control/metrics.h"
 #include "operator/control/policies.h"
 #include "operator/kube/events_recorder.h"
@@ -25,7 +26,6 @@ namespace sandboxrun::control {
 struct ReconcilerOptions {
   pod::PodOptions pods;
   run::Policy policy;
-  run::Isolation isolation = run::Isolation::Unknown;
   /// How long a pod may take on its node before its events are asked for the cause.
   Milliseconds event_patience = std::chrono::seconds(15);
   /// How long one reconcile may take; its calls are cut off then.
@@ -66,6 +66,7 @@ class Reconciler {
   struct Parts {
     Caches& caches;
     PolicyKeeper& policies;
+    const IsolationState& isolation;
     kube::Transport& transport;
     kube::WriteGate& gate;
     kube::EventRecorder& events;

@@ -1,4 +1,5 @@
 #include "operator/run/decide_context.h"
+#include "operator/run/text.h"
 
 // From a decision to the status: the conditions.
 namespace sandboxrun::run {
@@ -7,6 +8,7 @@ namespace {
 constexpr auto kTrue = ConditionStatus::True;
 constexpr auto kFalse = ConditionStatus::False;
 constexpr auto kUnknown = ConditionStatus::Unknown;
+constexpr std::size_t kMaxQuoted = 1024;
 
 // A change that owns its message.
 struct Change {
@@ -108,6 +110,7 @@ Change results_stored(const Context& context, const Outcome& outcome) {
 }
 
 Change network_isolated(const Context& context) {
+  const std::string& why = context.observation.isolation_message;
   switch (context.observation.isolation) {
     case Isolation::Enforced:
       return {kTrue, "Enforced", "the network around the sandbox is closed, as far as asked for"};
@@ -120,6 +123,7 @@ Change network_isolated(const Context& context) {
     case Isolation::Unknown:
       break;
   }
+  if (!why.empty()) return {kUnknown, "ProbeInconclusive", clean_text(why, kMaxQuoted)};
   return {kUnknown, "NotProbed", "nobody has probed whether network policies are enforced"};
 }
 

@@ -170,6 +170,7 @@ struct Observation {
   AttemptFacts attempt;
   bool policies_applied = true;  ///< the network policies that the plan needs exist
   Isolation isolation = Isolation::Unknown;
+  std::string isolation_message;  ///< how it is known, or why not; a sentence of ours, or empty
 };
 
 }  // namespace sandboxrun::run

@@ -1,5 +1,6 @@
 // The agent's program: `prepare` runs before the sandboxed command, `collect` after it. Both read a
-// work order from a file and leave a report in the termination log.
+// work order from a file and leave a report in the termination log. `probe` serves the operator's
+// own question whether network policies are enforced.
 
 #include <fcntl.h>
 #include <signal.h>
@@ -19,6 +20,7 @@
 
 #include "operator/base/fd.h"
 #include "sandbox-image/agent/agent.h"
+#include "sandbox-image/agent/probe.h"
 
 namespace sandboxrun::agent {
 namespace {
@@ -26,9 +28,11 @@ namespace {
 constexpr const char* kUsage =
     "usage: agent prepare --order FILE [--staging DIR] [--report FILE] [--install-guard DIR]\n"
     "       agent collect --order FILE [--staging DIR] [--report FILE]\n"
+    "       agent probe --connect ADDRESS:PORT [--report FILE]\n"
     "\n"
     "prepare  verifies, unpacks and places what the work order names, then exits.\n"
     "collect  waits for SIGTERM, then archives, hashes and uploads the results.\n"
+    "probe    tries for ten seconds whether an address answers, and reports what it found.\n"
     "\n"
     "--order FILE    the work order (JSON)\n"
     "--staging DIR   a private folder for files in transfer (default /staging)\n"
@@ -42,6 +46,7 @@ struct Arguments {
   std::string order;
   std::string staging = "/staging";
   std::string report = "/dev/termination-log";
+  std::string connect;
   std::string guard_folder;  // empty: the guard gets to the run another way
 };
 
@@ -52,14 +57,17 @@ std::optional<Arguments> parse(int argc, char** argv) {
       {"--order", &arguments.order},
       {"--staging", &arguments.staging},
       {"--report", &arguments.report},
+      {"--connect", &arguments.connect},
       {"--install-guard", &arguments.guard_folder}};
   for (int i = 2; i < argc; i += 2) {
     const auto flag = flags.find(argv[i]);
     if (flag == flags.end() || i + 1 == argc) return std::nullopt;
     *flag->second = argv[i + 1];
   }
-  const bool known = arguments.verb == "prepare" || arguments.verb == "collect";
-  if (!known || arguments.order.empty()) return std::nullopt;
+  const bool probes = arguments.verb == "probe";
+  const bool known = probes || arguments.verb == "prepare" || arguments.verb == "collect";
+  if (!known || arguments.order.empty() != probes) return std::nullopt;
+  if (arguments.connect.empty() == probes) return std::nullopt;
   return arguments;
 }
 
@@ -132,6 +140,16 @@ int run_collect(const Arguments& arguments) {
   return finish(collect(*order, context_for(arguments, {})).report, arguments.report);
 }
 
+int run_probe(const Arguments& arguments, const std::stop_token& stop) {
+  const auto order = parse_probe_address(arguments.connect);
+  if (!order) {
+    std::fprintf(stderr, "agent: --connect: %s\n", order.error().message.c_str());
+    return 2;
+  }
+  write_report(arguments.report, encode(probe(*order, stop)));
+  return 0;
+}
+
 sigset_t termination() {
   sigset_t set;
   sigemptyset(&set);
@@ -162,6 +180,7 @@ int main_with(const Arguments& arguments) {
     wait_for(set);
     stop.request_stop();
   }).detach();
+  if (arguments.verb == "probe") return run_probe(arguments, stop.get_token());
   return run_prepare(arguments, stop.get_token());
 }
 

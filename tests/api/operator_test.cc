@@ -6,6 +6,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <stop_token>
@@ -19,6 +20,7 @@
 #include "operator/pod/canonical.h"
 #include "operator/pod/names.h"
 #include "operator/pod/observe.h"
+#include "sandbox-image/agent/probe.h"
 #include "tests/api/memory_api.h"
 #include "tests/support/run/world.h"
 
@@ -592,6 +594,120 @@ TEST_F(OperatorTest, EgressPoliciesAreSweptWhenNoRunNeedsThem) {
   ASSERT_TRUE(reaches("True/Completed"));
   EXPECT_TRUE(api.wait_for([&] { return !api.find(policy); }));
   EXPECT_TRUE(api.find(kDenyAll));
+}
+
+// The kubelet of the probe's pods: runs the agent's probe as their arguments say, or, if policies
+// hold, against an address where nobody listens for the pod that may reach nothing.
+class ProbeKubelet {
+ public:
+  ProbeKubelet(test::MemoryApi& api, bool enforces) : api_(api), enforces_(enforces) {}
+
+ private:
+  void run(const std::stop_token& stop) {
+    std::set<std::string> done;
+    while (!stop.stop_requested()) {
+      for (const Node& pod : api_.list("/api/v1/namespaces/system/pods")) {
+        const std::string name = text_at(pod, {"metadata", "name"});
+        if (done.insert(name).second) serve(pod, name);
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  }
+
+  void serve(const Node& pod, const std::string& name) {
+    const bool denied = text_at(pod, {"metadata", "labels", kProbeLabel}) == kDenied;
+    const Node& container = pod.find("spec")->find("containers")->items.at(0);
+    const std::string address = container.find("args")->items.at(2).text;
+    auto order = agent::parse_probe_address(denied && enforces_ ? "127.0.0.1:1" : address);
+    order->patience = std::chrono::milliseconds(50);
+    order->pause = std::chrono::milliseconds(10);
+    const std::string report = agent::encode(agent::probe(*order, {}));
+    api_.change("/api/v1/namespaces/system/pods/" + name, [&](Node& object) {
+      put(object, {"status", "phase"}, text_node("Succeeded"));
+      Node state = json_node(R"({"name":"probe","state":{"terminated":{"exitCode":0}}})");
+      put(state, {"state", "terminated", "message"}, text_node(report));
+      Node list;
+      list.kind = Node::Kind::List;
+      list.items.push_back(std::move(state));
+      put(object, {"status", "containerStatuses"}, std::move(list));
+    });
+  }
+
+  test::MemoryApi& api_;
+  const bool enforces_;
+  std::jthread thread_{[this](const std::stop_token& stop) { run(stop); }};
+};
+
+class IsolationTest : public OperatorTest {
+ protected:
+  void SetUp() override {
+    options.probe = IsolationProbeOptions{.namespace_name = "system",
+                                          .pod_name = "operator-1",
+                                          .pod_uid = "uid-0",
+                                          .pod_ip = "127.0.0.1",
+                                          .port = 0,
+                                          .sandbox_image = options.pods.sandbox_image,
+                                          .poll = std::chrono::milliseconds(10)};
+    timing.probe_backoff = std::chrono::milliseconds(50);
+  }
+
+  std::string isolation() const {
+    const auto run = api.find(kRunPath);
+    const Node* status = run ? run->find("status") : nullptr;
+    if (status == nullptr) return "";
+    for (const Node& each : status->find("conditions")->items) {
+      if (text_at(each, {"type"}) == "NetworkIsolated") {
+        return text_at(each, {"status"}) + "/" + text_at(each, {"reason"});
+      }
+    }
+    return "";
+  }
+  std::size_t probe_pods() const { return api.list("/api/v1/namespaces/system/pods").size(); }
+};
+
+TEST_F(IsolationTest, T37_WherePoliciesHoldARunWithEgressStartsAndSaysSo) {
+  const ProbeKubelet kubelet(api, true);
+  start();
+  create_run(kEgress);
+  ASSERT_TRUE(pod_is_let_loose());
+  EXPECT_TRUE(api.wait_for([&] { return isolation() == "True/Enforced"; }));
+  EXPECT_TRUE(has_metric("sandboxrun_network_isolation{state=\"Enforced\"} 1"));
+  EXPECT_TRUE(api.wait_for([&] { return probe_pods() == 0; }));
+}
+
+TEST_F(IsolationTest, T37_WherePoliciesDoNotHoldARunWithEgressEndsBeforeItHasAPod) {
+  const ProbeKubelet kubelet(api, false);
+  start();
+  create_run(kEgress);
+  ASSERT_TRUE(reaches("False/NetworkIsolationUnavailable"));
+  EXPECT_EQ(posts(), 0U);
+  EXPECT_EQ(isolation(), "False/NotEnforced");
+  EXPECT_TRUE(has_metric("sandboxrun_network_isolation{state=\"NotEnforced\"} 1"));
+}
+
+TEST_F(IsolationTest, T37_WithoutEgressARunStartsWhateverTheProbeFindsAndSaysSo) {
+  const ProbeKubelet kubelet(api, false);
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  run_pod();
+  EXPECT_TRUE(api.wait_for([&] { return isolation() == "False/NotEnforced"; }));
+}
+
+TEST_F(IsolationTest, AProbeThatCannotBeMadeIsTriedAgainAndItsCauseIsShown) {
+  api.fail_before([](const kube::Request& request) -> std::optional<kube::Error> {
+    if (request.path != "/api/v1/namespaces/system/pods") return std::nullopt;
+    if (request.method != kube::Method::Post) return std::nullopt;
+    return error_of(kube::ErrorKind::Forbidden, 403, "no pods here");
+  });
+  const ProbeKubelet kubelet(api, true);
+  start();
+  create_run(kEgress);
+  ASSERT_TRUE(api.wait_for([&] { return isolation() == "Unknown/ProbeInconclusive"; }));
+  EXPECT_EQ(verdict(), "Unknown/Pending");
+  EXPECT_EQ(posts(), 0U);
+  api.fail_before({});
+  EXPECT_TRUE(pod_is_let_loose());
 }
 
 TEST_F(OperatorTest, ItIsReadyWhenItsCachesAreFilled) {

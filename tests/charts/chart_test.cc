@@ -99,8 +99,10 @@ TEST(Chart, S4_TheOperatorHasExactlyTheseRights) {
       rules(object(chart, "Role", "sandboxrun-leader")),
       (std::vector<std::string>{"coordination.k8s.io/leases: create",
                                 "coordination.k8s.io/leases[sandboxrun-operator]: get,update"}));
+  EXPECT_EQ(rules(object(chart, "Role", "sandboxrun-probe")),
+            (std::vector<std::string>{"/pods: create,delete,get,list"}));
   EXPECT_EQ(objects(chart, "ClusterRoleBinding").size(), 1U);
-  EXPECT_EQ(objects(chart, "RoleBinding").size(), 1U);
+  EXPECT_EQ(objects(chart, "RoleBinding").size(), 2U);
 }
 
 TEST(Chart, S4_WithWatchedNamespacesTheOperatorHasNoRightElsewhere) {
@@ -157,6 +159,23 @@ TEST(Chart, AdmissionPoliciesAreOnAndDenyAndFailClosed) {
     EXPECT_EQ(names.erase(binding["spec"]["policyName"].as<std::string>()), 1U);
   }
   EXPECT_TRUE(names.empty());
+}
+
+TEST(Chart, T37_OnlyThePodThatMayReachTheOperatorHasAPolicyThatLetsSomethingOut) {
+  const std::string chart = rendered_chart("minimal");
+  const YAML::Node denied = object(chart, "NetworkPolicy", "sandboxrun-probe")["spec"];
+  EXPECT_EQ(denied["egress"].size(), 0U);
+  EXPECT_EQ(joined(denied["policyTypes"]), "Egress,Ingress");
+  const YAML::Node allowed = object(chart, "NetworkPolicy", "sandboxrun-probe-allowed")["spec"];
+  EXPECT_EQ(allowed["podSelector"]["matchLabels"]["sandboxrun.dev/probe"].as<std::string>(),
+            "allowed");
+  EXPECT_EQ(allowed["egress"][0]["ports"][0]["port"].as<int>(), 8082);
+}
+
+TEST(Chart, WithIsolationAssumedThereIsNoProbe) {
+  const std::string chart = rendered_chart("minimal", {"networkIsolation=\"Assume\""});
+  EXPECT_EQ(objects(chart, "NetworkPolicy").size(), 1U);
+  EXPECT_EQ(objects(chart, "Role").size(), 1U);
 }
 
 TEST(Chart, EachAdmissionPolicyCanBeSwitchedOff) {

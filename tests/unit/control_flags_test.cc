@@ -63,7 +63,21 @@ TEST(Flags, TheChartsFlagsAreTaken) {
   EXPECT_EQ(options.policy.tolerations, std::vector<run::Toleration>{wanted});
 }
 
-TEST(Flags, S3_EgressIsOffUnlessSomebodyVouchesForIsolation) {
+TEST(Flags, InAPodNetworkIsolationIsProbedAndEgressWaitsForTheAnswer) {
+  const auto line = read_flags({kImage}, [](std::string_view name) -> std::optional<std::string> {
+    if (name == "POD_IP") return "10.0.0.7";
+    if (name == "POD_NAMESPACE") return "system";
+    return std::nullopt;
+  });
+  ASSERT_TRUE(line) << line.error().message;
+  ASSERT_TRUE(line->options.probe);
+  EXPECT_EQ(line->options.probe->pod_ip, "10.0.0.7");
+  EXPECT_EQ(line->options.probe->port, 8082);
+  EXPECT_TRUE(line->options.policy.allow_egress);
+  EXPECT_EQ(line->options.isolation, run::Isolation::Unknown);
+}
+
+TEST(Flags, S3_EgressIsOffWhereNobodyCanProbeOrVouchForIsolation) {
   const auto line = read_flags({kImage}, no_environment);
   ASSERT_TRUE(line);
   EXPECT_FALSE(line->options.policy.allow_egress);
