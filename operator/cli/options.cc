@@ -282,7 +282,7 @@ void fill_in(Machine& machine, const Surroundings& surroundings) {
   if (machine.state_dir.empty()) {
     const std::string runtime_dir = variable("XDG_RUNTIME_DIR");
     if (surroundings.root) {
-      machine.state_dir = "/run/sandboxrun";
+      machine.state_dir = "/var/lib/sandboxrun";  // on a disk: /run is memory
     } else if (runtime_dir.starts_with('/')) {
       machine.state_dir = runtime_dir + "/sandboxrun";
     } else {

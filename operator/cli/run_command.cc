@@ -58,8 +58,8 @@ bool make_folder(const std::string& path, std::string_view what) {
 
 bool make_folders(const RunOptions& options) {
   const Machine& machine = options.machine;
+  // The launcher makes the state folder, as the sandbox needs it.
   return make_folder(machine.cache_dir, "--cache") &&
-         make_folder(machine.state_dir, "--state-dir") &&
          (options.results_dir.empty() || make_folder(options.results_dir, "--results"));
 }
 

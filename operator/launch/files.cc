@@ -195,6 +195,7 @@ Result<UniqueFd> open_trusted_directory(const std::string& path, std::string_vie
         return system_failure(what, errno);
       }
       next.reset(open_beneath(at.get(), component, O_RDONLY | O_DIRECTORY));
+      if (next && fchmod(next.get(), 0711) != 0) return system_failure(what, errno);  // no umask
     }
     if (!next && errno == ELOOP) return denied("must not lie behind a symbolic link");
     if (!next && errno == ENOTDIR) return denied("is not a folder");
@@ -212,6 +213,23 @@ Result<UniqueFd> open_trusted_directory(const std::string& path, std::string_vie
     return denied("must be a folder of its own, not a shared one such as /tmp");
   }
   return at;
+}
+
+Result<void> check_passable(const std::string& path, std::string_view what) {
+  std::string at;
+  for (const std::string& component : components_of(path)) {
+    at += "/" + component;
+    struct stat info{};
+    if (stat(at.c_str(), &info) != 0) return system_failure(what, errno);
+    if ((info.st_mode & S_IXOTH) != 0) continue;
+    return failure(ErrorKind::Denied, std::string(what) +
+                                          " cannot be entered by the sandbox's root, "
+                                          "who is nobody here: " +
+                                          at +
+                                          " lets no others pass; chmod o+x it, or choose "
+                                          "another folder");
+  }
+  return {};
 }
 
 std::string random_hex(std::size_t bytes) {

@@ -44,6 +44,11 @@ bool is_plain_absolute(std::string_view path);
 /// Errors: Denied, with a message that begins with `what` and tells the rule; System.
 Result<UniqueFd> open_trusted_directory(const std::string& path, std::string_view what);
 
+/// Checks that a user who owns nothing on the way can pass through every folder of `path`.
+/// Assumes: open_trusted_directory() opened it. Errors: Denied, naming the first folder that it
+/// cannot pass; System.
+Result<void> check_passable(const std::string& path, std::string_view what);
+
 /// `bytes` random bytes as lower-case hex.
 std::string random_hex(std::size_t bytes);
 

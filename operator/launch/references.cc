@@ -58,6 +58,23 @@ Result<std::string> read_key(std::string_view kind, const run::KeyReference& ref
   return value;
 }
 
+/// The plan's variables and ours, in order; `look_up` gives the value of one that is a reference.
+template <typename LookUp>
+Result<std::vector<EnvValue>> environment_of(const run::Plan& plan, const LookUp& look_up) {
+  std::vector<EnvValue> values;
+  for (const run::PlanEnvVar& variable : plan.env) {
+    if (const auto* text = std::get_if<std::string>(&variable.value)) {
+      values.emplace_back(variable.name, *text);
+      continue;
+    }
+    Result<std::string> value = look_up(variable, std::get<run::KeyReference>(variable.value));
+    if (!value) return failure_within("env " + variable.name, value.error());
+    values.emplace_back(variable.name, std::move(*value));
+  }
+  std::ranges::copy(run::sandbox_variables(plan), std::back_inserter(values));
+  return values;
+}
+
 }  // namespace
 
 Result<void> check_references(const run::Plan& plan, const Options& options) {
@@ -73,36 +90,18 @@ Result<void> check_references(const run::Plan& plan, const Options& options) {
 }
 
 Result<std::vector<EnvValue>> resolve_environment(const run::Plan& plan, const Options& options) {
-  std::vector<EnvValue> values;
-  for (const run::PlanEnvVar& variable : plan.env) {
-    if (const auto* text = std::get_if<std::string>(&variable.value)) {
-      values.emplace_back(variable.name, *text);
-      continue;
-    }
-    const auto& ref = std::get<run::KeyReference>(variable.value);
-    auto value = variable.from_config_map ? read_key("ConfigMap", ref, options.config_maps)
-                                          : read_key("Secret", ref, options.secrets);
-    if (!value) return failure_within("env " + variable.name, value.error());
-    values.emplace_back(variable.name, std::move(*value));
-  }
-  std::ranges::copy(run::sandbox_variables(plan), std::back_inserter(values));
-  return values;
+  return environment_of(plan, [&](const run::PlanEnvVar& variable, const run::KeyReference& ref) {
+    return variable.from_config_map ? read_key("ConfigMap", ref, options.config_maps)
+                                    : read_key("Secret", ref, options.secrets);
+  });
 }
 
 std::vector<EnvValue> describe_environment(const run::Plan& plan) {
-  std::vector<EnvValue> values;
-  for (const run::PlanEnvVar& variable : plan.env) {
-    if (const auto* text = std::get_if<std::string>(&variable.value)) {
-      values.emplace_back(variable.name, *text);
-      continue;
-    }
-    const auto& ref = std::get<run::KeyReference>(variable.value);
-    values.emplace_back(variable.name, std::string("[") +
-                                           (variable.from_config_map ? "ConfigMap " : "Secret ") +
-                                           ref.name + ", key " + ref.key + "]");
-  }
-  std::ranges::copy(run::sandbox_variables(plan), std::back_inserter(values));
-  return values;
+  const auto name = [](const run::PlanEnvVar& variable, const run::KeyReference& ref) {
+    const std::string kind = variable.from_config_map ? "ConfigMap " : "Secret ";
+    return Result<std::string>("[" + kind + ref.name + ", key " + ref.key + "]");
+  };
+  return environment_of(plan, name).value();
 }
 
 }  // namespace sandboxrun::launch

@@ -72,7 +72,12 @@ StageEvents::StageEvents(const Events& events, Stage stage, bool begin_now)
   if (begin_now) begin();
 }
 
+StageEvents::~StageEvents() {
+  if (open_) ended("did not finish");
+}
+
 void StageEvents::begin() {
+  open_ = true;
   start_ = std::chrono::steady_clock::now();
   if (events_.began) events_.began(stage_);
 }
@@ -82,6 +87,7 @@ void StageEvents::progress(std::int64_t done, std::int64_t total, std::string_vi
 }
 
 void StageEvents::ended(std::string_view summary) {
+  open_ = false;
   const auto took = std::chrono::steady_clock::now() - start_;
   if (events_.ended) {
     events_.ended(stage_, summary, std::chrono::duration_cast<std::chrono::milliseconds>(took));

@@ -12,10 +12,14 @@
 
 namespace sandboxrun::launch {
 
-/// Tells the caller when one stage begins, how far it is, and when it ended.
+/// Tells the caller when one stage begins, how far it is, and when it ended; of one that began and
+/// is given up, that it did not finish.
 class StageEvents {
  public:
   StageEvents(const Events& events, Stage stage, bool begin_now = true);
+  ~StageEvents();
+  StageEvents(const StageEvents&) = delete;
+  StageEvents& operator=(const StageEvents&) = delete;
 
   void begin();
   void progress(std::int64_t done, std::int64_t total, std::string_view unit) const;
@@ -25,6 +29,7 @@ class StageEvents {
   const Events& events_;
   Stage stage_;
   std::chrono::steady_clock::time_point start_;
+  bool open_ = false;  // began, and has not ended
 };
 
 /// The stages Environment and Assets, told apart from the agent's progress.

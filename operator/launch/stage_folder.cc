@@ -52,6 +52,9 @@ Result<void> enter_private_mounts() {
 Result<StageFolder> StageFolder::create(const std::string& state_dir, std::uint32_t id_base) {
   auto parent = open_trusted_directory(state_dir, "the state folder");
   if (!parent) return std::unexpected(parent.error());
+  if (auto passable = check_passable(state_dir, "the state folder (--state-dir)"); !passable) {
+    return std::unexpected(passable.error());
+  }
   StageFolder stage;
   stage.parent_ = std::move(*parent);
   stage.id_base_ = id_base;

@@ -289,6 +289,16 @@ TEST_F(LaunchAttack, T47_AStateFolderBehindALinkIsRefused) {
   fs::remove(runs.folder + "/state");
 }
 
+TEST_F(LaunchAttack, AStateFolderThatTheSandboxCannotEnterIsNamedAndNothingRuns) {
+  fs::create_directories(runs.folder + "/closed/state");
+  chmod((runs.folder + "/closed").c_str(), 0700);
+  runs.options.state_dir = runs.folder + "/closed/state";
+  const auto end = runs.run_shell("echo ran");
+  EXPECT_EQ(end.reason(), "SandboxStartFailed");
+  EXPECT_THAT(end.message(), HasSubstr(runs.folder + "/closed lets no others pass; chmod o+x it"));
+  EXPECT_EQ(end.out, "");
+}
+
 TEST_F(LaunchAttack, T47_AStateFolderThatOthersMayChangeIsRefused) {
   fs::create_directories(runs.options.state_dir);
   chmod(runs.options.state_dir.c_str(), 0777);

@@ -4,15 +4,19 @@
 #include <archive_entry.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <chrono>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <random>
 #include <stdexcept>
+#include <thread>
 
 #include "operator/base/document.h"
 #include "operator/run/yaml_reader.h"
+#include "tests/support/child_process.h"
 #include "tests/support/cli_process.h"
 #include "tests/support/setup_cache.h"
 #include "tests/support/temp_dir.h"
@@ -59,15 +63,9 @@ class CliRun : public testing::Test {
   }
   std::vector<std::string> arguments(const std::string& manifest,
                                      const std::vector<std::string>& more = {}) {
-    std::vector<std::string> words = {"run",
-                                      "-f",
-                                      manifest,
-                                      "--images",
-                                      setup_cache() + "/oci",
-                                      "--cache",
-                                      setup_cache() + "/launcher",
-                                      "--state-dir",
-                                      dir_ / "state"};
+    std::vector<std::string> words = {
+        "run",     "-f",   manifest,      "--images",    setup_cache() + "/oci",
+        "--cache", cache_, "--state-dir", dir_ / "state"};
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
@@ -93,6 +91,7 @@ class CliRun : public testing::Test {
   }
 
   TempDir dir_;
+  std::string cache_ = setup_cache() + "/launcher";
 };
 
 TEST_F(CliRun, StatusIsPrintedAsYamlAndTheProgramsOutputGoesToStderr) {
@@ -191,6 +190,80 @@ TEST_F(CliRun, CtrlCTwiceKillsWithoutWaitingAndStillCleansUp) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));  // grace: 10 s
   EXPECT_TRUE(std::filesystem::is_empty(dir_ / "out"));
   EXPECT_THAT(left_behind(), IsEmpty());
+}
+
+TEST_F(CliRun, AStageThatFailedHasItsLineToo) {
+  CliOnTerminal terminal(
+      arguments(manifest("[echo, ran]",
+                         "  assets:\n  - name: a\n    target: /work/a\n    source: {inline: x}\n"
+                         "    digest: sha256:" +
+                             std::string(64, 'a') + "\n")));
+  EXPECT_EQ(terminal.finish(), 125);
+  EXPECT_THAT(terminal.screen(), HasSubstr("own  assets       did not finish "));
+  EXPECT_THAT(terminal.screen(), HasSubstr("AssetDigestMismatch"));
+}
+
+// A launcher that can be killed.
+class Killable {
+ public:
+  explicit Killable(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), SANDBOXRUN_BINARY_DIR "/bin/sandboxrun");
+    process_ = std::make_unique<ChildProcess>(arguments);
+  }
+  std::string read_line() { return process_->read_line(); }
+  void kill_now() {
+    kill(process_->pid(), SIGKILL);
+    process_.reset();
+  }
+
+ private:
+  std::unique_ptr<ChildProcess> process_;
+};
+
+TEST_F(CliRun, L6_TheNextRunCleansUpAfterOneThatWasKilledAndSaysSo) {
+  Killable killed(arguments(manifest("[sh, -c, 'echo started; sleep 100']")));
+  ASSERT_EQ(killed.read_line(), "started");
+  killed.kill_now();
+  ASSERT_EQ(left_behind().size(), 1U);
+
+  const CliResult next = run(manifest("[echo, again]"));
+  EXPECT_EQ(next.exit_code, 0) << next.err;
+  EXPECT_THAT(next.err, HasSubstr("cleaned up after 1 earlier run that was killed"));
+  EXPECT_THAT(left_behind(), IsEmpty());
+}
+
+// What a run shows of its image, its input and its results, and where it is killed: anywhere from
+// its first step, with a cache that is still empty, to its last.
+TEST_F(CliRun, L6_NothingHalfWrittenIsEverTakenForWhole) {
+  const std::string own = manifest(
+      "[sh, -c, 'find /bin /etc /data -type f | sort | xargs cat | sha256sum | tee "
+      "/results/sum']",
+      "  assets:\n  - {name: a, target: /data/a, source: {inline: input}}\n"
+      "  results: {skipUpload: true}\n");
+  const CliResult whole = run(own, {"-q", "--results", dir_ / "whole"});
+  ASSERT_EQ(whole.exit_code, 0) << whole.err;
+
+  std::random_device random;
+  for (int turn = 0; turn < 20; ++turn) {
+    const std::string name = std::to_string(turn);
+    const std::vector<std::string> places = {"-q", "--results", dir_ / ("out" + name)};
+    cache_ = dir_ / ("cache" + name);
+    const auto moment = std::chrono::milliseconds(random() % 300);
+    SCOPED_TRACE("killed after " + std::to_string(moment.count()) + " ms");
+    Killable killed(arguments(own, places));
+    std::this_thread::sleep_for(moment);
+    killed.kill_now();
+
+    const CliResult again = run(own, places);
+    ASSERT_EQ(again.exit_code, 0) << again.err;
+    EXPECT_EQ(again.out, whole.out);
+    EXPECT_THAT(left_behind(), IsEmpty());
+    for (const auto& stored : std::filesystem::directory_iterator(dir_ / ("out" + name))) {
+      if (!stored.path().string().ends_with(".tar.gz")) continue;
+      EXPECT_EQ(read_archive(stored.path()).at("sum"), whole.out) << stored.path();
+    }
+    std::filesystem::remove_all(cache_);
+  }
 }
 
 }  // namespace

@@ -209,7 +209,7 @@ TEST_F(FillIn, TakesTheCacheFromTheEnvironmentInOrder) {
 }
 
 TEST_F(FillIn, KeepsTheStateOfEachUserApart) {
-  EXPECT_EQ(filled({}).state_dir, "/run/sandboxrun");
+  EXPECT_EQ(filled({}).state_dir, "/var/lib/sandboxrun");
   root_ = false;
   EXPECT_EQ(filled({}).state_dir, "/tmp/sandboxrun-1000");
   variables_["XDG_RUNTIME_DIR"] = "/run/user/1000";
