@@ -119,6 +119,10 @@ launch::Events Screen::events() {
       .ended = [this](launch::Stage stage, std::string_view summary,
                       milliseconds took) { ended(stage, summary, took); },
       .output = [this](bool is_stderr, std::string_view bytes) { output(is_stderr, bytes); },
+      .retrying =
+          [this](std::string_view message) {
+            note(summary_line(name_, "retrying", one_line(message)));
+          },
   };
 }
 

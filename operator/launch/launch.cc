@@ -1,21 +1,71 @@
 #include "operator/launch/launch.h"
 
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
 #include <thread>
 
 #include "operator/launch/bundle.h"
 #include "operator/launch/image_store.h"
 #include "operator/launch/launcher.h"
+#include "operator/launch/observe.h"
 #include "operator/launch/references.h"
 
 namespace sandboxrun::launch {
 namespace {
 
+TimePoint now() {
+  return std::chrono::time_point_cast<Milliseconds>(std::chrono::system_clock::now());
+}
+
 Outcome unable(const run::Plan& plan, const Error& error) {
-  const TimePoint now =
-      std::chrono::time_point_cast<Milliseconds>(std::chrono::system_clock::now());
-  Observer observer(plan, plan.name, "", now);
+  const TimePoint begun = now();
+  Observer observer(plan, plan.name, "", begun, {.created = begun, .status = {}});
   observer.failed(Obstacle::Sandbox, error);
-  return {.status = observer.conclude(now)};
+  return {.status = observer.conclude(begun)};
+}
+
+/// Waits until the next attempt may begin. False: there is none, and the history has its end.
+bool await_next(const run::Plan& plan, History& history, const std::stop_token& cancel) {
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  std::unique_lock lock(mutex);
+  while (true) {
+    run::Decision decision = decide_next(plan, history, cancel.stop_requested(), now());
+    if (decision.status.ended()) {
+      history.status = std::move(decision.status);
+      return false;
+    }
+    const auto create = [](const run::Action& action) {
+      return std::holds_alternative<run::CreateAttempt>(action);
+    };
+    if (std::ranges::any_of(decision.actions, create)) return true;
+    const auto pause = decision.requeue_after.value_or(std::chrono::seconds(1));
+    wake.wait_for(lock, cancel, pause, [] { return false; });
+  }
+}
+
+std::string message_of(const run::Status& status) {
+  const run::Condition* succeeded = status.find(run::ConditionType::Succeeded);
+  return succeeded == nullptr ? "" : succeeded->message;
+}
+
+/// One attempt after the other, until the run has ended.
+Outcome attempt_all(const run::Plan& plan, const Options& options, const Events& events,
+                    const std::stop_token& cancel) {
+  History history{.created = now(), .status = {}};
+  bool started = false;
+  while (true) {
+    Outcome outcome = Launcher(plan, options, events, cancel, history).run();
+    started = outcome.started = started || outcome.started;
+    if (outcome.status.ended()) return outcome;
+    if (events.retrying) events.retrying(message_of(outcome.status));
+    history.status = std::move(outcome.status);
+    if (!await_next(plan, history, cancel)) {
+      outcome.status = std::move(history.status);
+      return outcome;
+    }
+  }
 }
 
 }  // namespace
@@ -29,7 +79,7 @@ Outcome launch(const run::Plan& plan, const Options& options, const Events& even
       outcome = unable(plan, entered.error());
       return;
     }
-    outcome = Launcher(plan, options, events, std::move(cancel)).run();
+    outcome = attempt_all(plan, options, events, cancel);
   });
   worker.join();
   return outcome;

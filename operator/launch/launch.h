@@ -53,6 +53,8 @@ struct Events {
   std::function<void(Stage, std::string_view summary, std::chrono::milliseconds took)> ended;
   /// Bytes that the program wrote, as they came; `is_stderr` tells the stream. Untrusted.
   std::function<void(bool is_stderr, std::string_view bytes)> output;
+  /// An attempt ended and another one follows; `message` says why and when.
+  std::function<void(std::string_view message)> retrying;
 };
 
 /// How a run ended.
@@ -63,12 +65,13 @@ struct Outcome {
   std::string results_file;  ///< where the archive was stored, or empty
 };
 
-/// Runs a validated plan to its end: stage, prepare, run, collect, clean up.
-/// Guarantees: the command is started at most once; when it returns, stage, mounts, cgroup and
-/// copies of secrets are gone (a failure to remove something is in `status` and does not change
-/// the reason); nothing half-written is ever taken for whole.
-/// `cancel` stops the run as `spec.cancel` would: results are still collected.
-/// Errors never echo the host's paths of the stage nor a secret; the reason is in the status.
+/// Runs a validated plan to its end: stage, prepare, run, collect, clean up; again, as
+/// `spec.backoffLimit` and run::decide() say, each attempt with a stage of its own.
+/// Guarantees: the command is started at most once an attempt; when it returns, stage, mounts,
+/// cgroup and copies of secrets are gone (a failure to remove something is in `status` and does not
+/// change the reason); nothing half-written is ever taken for whole. `cancel` stops the run as
+/// `spec.cancel` would: results are still collected, and no attempt follows. Errors never echo the
+/// host's paths of the stage nor a secret; the reason is in the status.
 Outcome launch(const run::Plan& plan, const Options& options, const Events& events,
                std::stop_token cancel);
 

@@ -57,14 +57,14 @@ protocol::PrepareReport lost_environment(const Error& error) {
 }  // namespace
 
 Launcher::Launcher(const run::Plan& plan, const Options& options, const Events& events,
-                   std::stop_token cancel)
+                   std::stop_token cancel, History history)
     : plan_(plan),
       options_(options),
       events_(events),
       cancel_(std::move(cancel)),
-      created_(now()),
+      begun_(now()),
       token_(random_hex(16)),
-      observer_(plan, plan.name, token_, created_),
+      observer_(plan, plan.name, token_, begun_, std::move(history)),
       deadline_(std::chrono::seconds(plan.start_deadline_seconds), cancel_) {}
 
 Outcome Launcher::run() {
@@ -92,9 +92,9 @@ bool Launcher::fail(Obstacle obstacle, const Error& error) {
 void Launcher::note_stop() {
   if (end_.started) return;  // what came later changed nothing
   if (cancel_.stop_requested()) {
-    observer_.stopped(run::Reason::Cancelled, created_);
+    observer_.stopped(run::Reason::Cancelled, begun_);
   } else if (deadline_.passed()) {
-    observer_.stopped(run::Reason::StartDeadlineExceeded, created_);
+    observer_.stopped(run::Reason::StartDeadlineExceeded, begun_);
   }
 }
 

@@ -18,12 +18,12 @@
 
 namespace sandboxrun::launch {
 
-/// One run, from its plan to its outcome: each step is a function, run() is their order.
+/// One attempt, from its plan to its outcome: each step is a function, run() is their order.
 /// Lives on a thread of its own, whose mount namespace is private.
 class Launcher {
  public:
   Launcher(const run::Plan& plan, const Options& options, const Events& events,
-           std::stop_token cancel);
+           std::stop_token cancel, History history);
 
   Outcome run();
 
@@ -47,7 +47,7 @@ class Launcher {
   const Options& options_;
   const Events& events_;
   std::stop_token cancel_;
-  TimePoint created_;
+  TimePoint begun_;
   std::string token_;
   Observer observer_;
   StartDeadline deadline_;

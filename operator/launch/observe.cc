@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "operator/launch/oci_layout.h"
-#include "operator/run/decide.h"
 
 namespace sandboxrun::launch {
 namespace {
@@ -31,14 +30,15 @@ run::StopRequest to_request(const RunStop& stop) {
 
 }  // namespace
 
-Observer::Observer(const run::Plan& plan, std::string id, std::string token, TimePoint created)
-    : plan_(plan) {
-  plan_.backoff_limit = 0;  // a local run is one attempt
-  observation_.wishes.created = created;
+Observer::Observer(const run::Plan& plan, std::string id, std::string token, TimePoint begun,
+                   History history)
+    : plan_(plan), previous_(std::move(history.status)) {
+  observation_.wishes.created = history.created;
+  facts_.number = run::attempt_to_observe(previous_);
   facts_.presence = run::Presence::Present;
   facts_.token = std::move(token);
-  facts_.created = created;
-  facts_.scheduled = created;
+  facts_.created = begun;
+  facts_.scheduled = begun;
   facts_.over = true;
   facts_.run.image_id = digest_of_reference(plan.image);
   // Its network namespace has no interface that is up.
@@ -106,14 +106,25 @@ void Observer::collected(const protocol::CollectReport& report, TimePoint start,
 }
 
 run::Status Observer::conclude(TimePoint now) {
-  return run::decide(plan_, observation_, {}, now).status;
+  return run::decide(plan_, observation_, previous_, now).status;
 }
 
 run::Status Observer::refuse_network(TimePoint now) {
   facts_.presence = run::Presence::Absent;
   facts_.over = false;
   observation_.isolation = run::Isolation::NotEnforced;
-  return run::decide(plan_, observation_, {}, now).status;
+  return run::decide(plan_, observation_, previous_, now).status;
+}
+
+run::Decision decide_next(const run::Plan& plan, const History& history, bool cancel,
+                          TimePoint now) {
+  run::Observation observation;
+  observation.wishes.created = history.created;
+  observation.wishes.cancel = cancel;
+  observation.isolation = run::Isolation::Enforced;
+  observation.attempt.number = run::attempt_to_observe(history.status);
+  observation.attempt.presence = run::Presence::Absent;
+  return run::decide(plan, observation, history.status, now);
 }
 
 std::string clean_runtime_words(std::string words, const std::string& stage_path) {

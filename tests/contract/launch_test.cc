@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <set>
 #include <sstream>
 #include <thread>
@@ -21,9 +22,11 @@
 namespace sandboxrun::test {
 namespace {
 
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
+using testing::StartsWith;
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
 
@@ -448,6 +451,62 @@ TEST_F(Launch, L7_TwoLaunchesAtOnceDoNotMeet) {
     EXPECT_EQ(end.reason(), "Completed") << end.message();
     EXPECT_EQ(lines_of(end.out).count("x"), 1U);
   }
+}
+
+// The input is made good while the launcher waits, so that the second attempt succeeds.
+class LaunchAgain : public Launch {
+ protected:
+  LaunchAgain() : file_(runs.folder + "/input") {
+    write_text(file_, "bad");
+    events_.retrying = [this](std::string_view message) {
+      said_ = message;
+      if (on_retry_) on_retry_();
+    };
+    plan_ = runs.shell("test $(cat /work/a) = good",
+                       "backoffLimit: 1\nassets:\n- {name: a, target: /work/a, source: {file: "
+                       "{path: input}}}");
+  }
+
+  std::string file_;
+  std::function<void()> on_retry_;
+  std::string said_;
+  launch::Events events_;
+  run::Plan plan_;
+};
+
+TEST_F(LaunchAgain, S8_AFailedAttemptIsFollowedByAnotherAfterItsDelay) {
+  on_retry_ = [this] { write_text(file_, "good"); };
+  const auto begin = std::chrono::steady_clock::now();
+  const auto outcome = launch::launch(plan_, runs.options, events_, {});
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::seconds(9));
+  EXPECT_THAT(said_, StartsWith("attempt 1 ended with NonZeroExit"));
+  EXPECT_THAT(said_, EndsWith("the next one follows after 10s"));
+  EXPECT_TRUE(outcome.status.succeeded());
+  EXPECT_EQ(outcome.exit_code, 0);
+  ASSERT_EQ(outcome.status.attempts.size(), 2U);
+  EXPECT_EQ(outcome.status.attempts[0].reason, run::Reason::NonZeroExit);
+  EXPECT_EQ(outcome.status.attempts[0].exit_code, 1);
+  EXPECT_EQ(outcome.status.attempts[1].reason, run::Reason::Completed);
+  EXPECT_NE(outcome.status.attempts[0].pod_uid, outcome.status.attempts[1].pod_uid);
+}
+
+TEST_F(LaunchAgain, S8_W11_CancellingTheWaitEndsTheRunAtOnce) {
+  std::stop_source cancel;
+  on_retry_ = [&] { cancel.request_stop(); };
+  const auto begin = std::chrono::steady_clock::now();
+  const auto outcome = launch::launch(plan_, runs.options, events_, cancel.get_token());
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(8));
+  EXPECT_EQ(outcome.status.reason(), run::Reason::Cancelled);
+  EXPECT_EQ(outcome.status.attempts.size(), 1U);
+  EXPECT_TRUE(outcome.started);
+  EXPECT_EQ(outcome.exit_code, 1);
+}
+
+TEST_F(LaunchAgain, S8_WithoutABackoffLimitThereIsOneAttempt) {
+  plan_.backoff_limit = 0;
+  const auto outcome = launch::launch(plan_, runs.options, events_, {});
+  EXPECT_EQ(outcome.status.reason(), run::Reason::NonZeroExit);
+  EXPECT_EQ(said_, "");
 }
 
 class LaunchKilled : public Launch, public testing::WithParamInterface<int> {};
