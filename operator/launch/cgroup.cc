@@ -15,7 +15,6 @@
 namespace sandboxrun::launch {
 namespace {
 
-const std::string kRoot = "/sys/fs/cgroup";
 constexpr std::chrono::seconds kRemovalPatience{5};
 
 bool exists(const std::string& path) {
@@ -45,15 +44,15 @@ std::int64_t number_in(const std::string& file) {
   return value;
 }
 
-std::vector<std::string> hierarchies() {
+std::vector<std::string> hierarchies(const std::string& root) {
   std::vector<std::string> found;
-  const std::unique_ptr<DIR, int (*)(DIR*)> root(opendir(kRoot.c_str()), &closedir);
-  if (!root) return found;
-  while (const dirent* entry = readdir(root.get())) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(opendir(root.c_str()), &closedir);
+  if (!stream) return found;
+  while (const dirent* entry = readdir(stream.get())) {
     const std::string name = entry->d_name;
     // cpu and the like may be links to cpu,cpuacct: the folder itself is enough.
     if (name[0] == '.' || entry->d_type == DT_LNK) continue;
-    const std::string path = kRoot + "/" + name;
+    const std::string path = root + "/" + name;
     if (exists(path + "/cgroup.procs")) found.push_back(path);
   }
   return found;
@@ -68,11 +67,11 @@ bool machine_has_swap() {
 
 }  // namespace
 
-Result<Cgroup> Cgroup::for_run(const std::string& id) {
+Result<Cgroup> Cgroup::for_run(const std::string& id, const std::string& root) {
   Cgroup group;
   group.path_ = "/sandboxrun-" + id;
-  if (exists(kRoot + "/cgroup.controllers")) {
-    std::ifstream file(kRoot + "/cgroup.controllers");
+  if (exists(root + "/cgroup.controllers")) {
+    std::ifstream file(root + "/cgroup.controllers");
     std::string all;
     std::getline(file, all);
     for (const std::string_view controller : {"memory", "pids", "cpu"}) {
@@ -81,22 +80,22 @@ Result<Cgroup> Cgroup::for_run(const std::string& id) {
       }
     }
     group.unified_ = true;
-    group.memory_ = kRoot + group.path_;
+    group.memory_ = root + group.path_;
     group.directories_ = {group.memory_};
     return group;
   }
-  if (!exists(kRoot + "/memory/memory.limit_in_bytes")) return lacking("memory");
-  if (!exists(kRoot + "/pids/cgroup.procs")) return lacking("pids");
-  if (!exists(kRoot + "/cpu/cpu.cfs_quota_us") && !exists(kRoot + "/cpu/cpu.shares")) {
+  if (!exists(root + "/memory/memory.limit_in_bytes")) return lacking("memory");
+  if (!exists(root + "/pids/cgroup.procs")) return lacking("pids");
+  if (!exists(root + "/cpu/cpu.cfs_quota_us") && !exists(root + "/cpu/cpu.shares")) {
     return lacking("cpu");
   }
-  group.limits_swap_ = exists(kRoot + "/memory/memory.memsw.limit_in_bytes");
+  group.limits_swap_ = exists(root + "/memory/memory.memsw.limit_in_bytes");
   if (!group.limits_swap_ && machine_has_swap()) {
     return failure(ErrorKind::Unavailable,
                    "swap cannot be limited here; boot with swapaccount=1 or switch swap off");
   }
-  group.memory_ = kRoot + "/memory" + group.path_;
-  for (const std::string& hierarchy : hierarchies()) {
+  group.memory_ = root + "/memory" + group.path_;
+  for (const std::string& hierarchy : hierarchies(root)) {
     group.directories_.push_back(hierarchy + group.path_);
   }
   return group;
@@ -120,7 +119,7 @@ std::vector<int> Cgroup::processes() const {
 }
 
 void Cgroup::kill_all() const {
-  if (unified_) {
+  if (unified_ && exists(memory_ + "/cgroup.kill")) {  // since Linux 5.14
     std::ofstream(memory_ + "/cgroup.kill") << "1";
     return;
   }

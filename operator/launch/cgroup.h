@@ -12,8 +12,9 @@ namespace sandboxrun::launch {
 /// The runtime makes it; we read it after the run's end and remove it.
 class Cgroup {
  public:
+  /// `root`: where the hierarchies are mounted; only tests have another one.
   /// Errors: Unavailable, naming the controller (memory, pids, cpu) that this machine lacks.
-  static Result<Cgroup> for_run(const std::string& id);
+  static Result<Cgroup> for_run(const std::string& id, const std::string& root = "/sys/fs/cgroup");
 
   /// As config.json wants it.
   const std::string& path() const { return path_; }
