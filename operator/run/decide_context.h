@@ -19,8 +19,8 @@ inline constexpr Milliseconds kRefusalDelay = std::chrono::seconds(30);
 /// How long a node may stay away before a run of it is given up. Longer than the five minutes after
 /// which Kubernetes evicts the pods of a lost node.
 inline constexpr Milliseconds kNodeLostBound = std::chrono::minutes(10);
-/// How long an ended command without a collector may take to be taken down before that is told.
-inline constexpr Milliseconds kTakeDown = std::chrono::seconds(5);
+/// How long a moment may last that is not worth a write before it is told all the same.
+inline constexpr Milliseconds kPassing = std::chrono::seconds(5);
 /// What the operator's own deadlines wait beyond the guard's and the collector's.
 inline constexpr Milliseconds kBackstopSlack = std::chrono::seconds(60);
 

@@ -9,6 +9,8 @@ namespace {
 
 using std::chrono::seconds;
 
+constexpr std::size_t kMaxQuoted = 1024;
+
 bool run_began(const AttemptFacts& facts) {
   return facts.run.started() != nullptr || facts.run.ended() != nullptr;
 }
@@ -24,7 +26,9 @@ bool cannot_have_started(const AttemptFacts& facts) {
 
 Outcome stage_before_node(const AttemptFacts& facts) {
   if (facts.gate == Gate::Foreign) {
-    return stage(Reason::SchedulingGated, "waiting for a scheduling gate that is not ours");
+    return stage(Reason::SchedulingGated,
+                 "waiting for somebody else to remove the scheduling gate " +
+                     clean_text(facts.foreign_gates, kMaxQuoted));
   }
   if (facts.unschedulable) return stage(Reason::Unschedulable, facts.scheduling_message);
   return stage(Reason::Pending, "waiting for a node");
@@ -53,16 +57,28 @@ Outcome current_stage(const Context& context) {
   return cannot_have_started(facts) ? stage_before_node(facts) : stage_before_run(facts);
 }
 
-// The end of a command without a collector is followed by the pod's own within a second or two:
-// what is told then would only be written to be overwritten.
-std::optional<TimePoint> taken_down_until(const Context& context) {
-  const Ended* ended = context.facts.run.ended();
-  if (ended == nullptr || !ended->finish || has_collector(context.plan, context.facts) ||
-      context.recorded() == nullptr) {
-    return std::nullopt;
+// Moments of which most runs only pass through, each within a second or two: what is told then
+// would only be written to be overwritten. When one of them has lasted for too long.
+std::optional<TimePoint> passing_until(const Context& context, Reason stage) {
+  const AttemptFacts& facts = context.facts;
+  if (context.recorded() == nullptr) return std::nullopt;
+  std::optional<TimePoint> since;
+  if (stage == Reason::Preparing && !find_start_trouble(facts)) {
+    // Each step towards the start, but the first of a run that has inputs to wait for.
+    const Reason told = context.previous.reason();
+    if (told == Reason::Preparing || (told == Reason::Pending && !needs_prepare(context.plan))) {
+      since = facts.scheduled;
+      if (const Started* started = facts.prepare.started()) since = std::max(since, started->at);
+      if (const Ended* ended = facts.prepare.ended()) since = std::max(since, ended->finish);
+    }
+  } else if (stage == Reason::Collecting) {
+    // The end of the last container is followed by the pod's own.
+    const Ended* last =
+        has_collector(context.plan, facts) ? facts.collect.ended() : facts.run.ended();
+    if (last != nullptr) since = last->finish;
   }
-  const TimePoint until = *ended->finish + kTakeDown;
-  return context.now < until ? std::optional(until) : std::nullopt;
+  if (!since || context.now >= *since + kPassing) return std::nullopt;
+  return *since + kPassing;
 }
 
 // A bound that has passed, or the time at which it will.
@@ -235,7 +251,7 @@ Outcome while_present(const Context& context) {
     } else {
       outcome.actions.emplace_back(Ungate{});
     }
-  } else if (const auto until = taken_down_until(context)) {
+  } else if (const auto until = passing_until(context, outcome.verdict.reason)) {
     outcome.passing = true;
     outcome.wake_at(*until);
   }

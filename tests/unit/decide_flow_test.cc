@@ -321,6 +321,38 @@ TEST(Decide, ImagePullsGetFiveMinutesToRecover) {
   EXPECT_EQ(world.decide().actions, only(Stop{Reason::ImagePullFailed, world.now}));
 }
 
+TEST(Decide, StepsTowardsTheStartAreWrittenOnlyWhenTheyLast) {
+  World world;
+  world.preparing();
+  world.pod().prepare.state = Waiting{"PodInitializing", ""};
+  world.now = at(2.5);
+  EXPECT_EQ(world.step().status.reason(), Reason::Preparing);
+  const Status told = world.previous;
+  world.pod().prepare.state = Started{at(3)};
+  world.now = at(3.2);
+  const Decision passing = world.step();
+  EXPECT_EQ(passing.status, told);
+  EXPECT_EQ(passing.requeue_after, std::chrono::milliseconds(4800));
+  world.now = at(8);
+  EXPECT_EQ(world.step().status.find(ConditionType::Succeeded)->message,
+            "environment and assets are fetched, verified and placed");
+}
+
+TEST(Decide, ALoneCommandGoesFromPendingToRunningIfItStartsSoon) {
+  World world;
+  world.only_a_command();
+  world.not_scheduled();
+  world.step();
+  ASSERT_EQ(world.previous.reason(), Reason::Pending);
+  world.pod().node = "node-1";
+  world.pod().scheduled = at(2);
+  world.pod().run.state = Waiting{"ContainerCreating", ""};
+  world.now = at(3);
+  EXPECT_EQ(world.decide().status.reason(), Reason::Pending);
+  world.now = at(7);
+  EXPECT_EQ(world.decide().status.reason(), Reason::Preparing);
+}
+
 TEST(Decide, WithNothingToCollectTheMomentBeforeThePodsOwnEndIsNotWritten) {
   World world;
   world.only_a_command();
