@@ -4,11 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
 
+#include "tests/support/audit_log.h"
 #include "tests/support/https_server.h"
 #include "tests/support/served_namespace.h"
 
@@ -20,18 +20,12 @@ using std::chrono::seconds;
 using std::chrono::steady_clock;
 using ::testing::HasSubstr;
 
-/// How often a pod of that namespace was created, by the API server's audit log.
+/// How often a pod of that namespace was created.
 int created_pods(const std::string& name_space) {
-  const std::string root = Cluster().folder();
-  std::ifstream log(root + "/logs/audit.log");
-  const std::string target = "\"requestURI\":\"/api/v1/namespaces/" + name_space + "/pods";
   int count = 0;
-  for (std::string line; std::getline(log, line);) {
-    if ((line.contains(target + "\"") || line.contains(target + "?")) &&
-        line.contains("\"verb\":\"create\"") && line.contains("\"stage\":\"ResponseComplete\"") &&
-        line.contains("\"code\":201")) {
-      ++count;
-    }
+  for (const AuditedRequest& each : audited_requests(Cluster().folder(), name_space)) {
+    const bool here = each.name_space == name_space && each.resource == "pods";
+    if (here && each.verb == "create" && each.code == 201) ++count;
   }
   return count;
 }

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "operator/base/document.h"
+#include "operator/kube/api.h"
+#include "operator/kube/transport.h"
+
+namespace sandboxrun::bench {
+
+using Clock = std::chrono::steady_clock;
+
+/// Notes when each object of one kind in one namespace was first seen to have reached something.
+/// Watches from its construction to its destruction; assumes that no watch breaks meanwhile, and
+/// exits the program with a message if one does.
+class WatchTimes {
+ public:
+  /// `reached` gives a word for what an object has reached ("" for nothing); the first time of each
+  /// word is kept. `transport` must outlive the object.
+  WatchTimes(kube::Transport& transport, const kube::Resource& resource,
+             const std::string& namespace_name, std::function<std::string(const Node&)> reached);
+  ~WatchTimes();
+  WatchTimes(const WatchTimes&) = delete;
+  WatchTimes& operator=(const WatchTimes&) = delete;
+
+  /// Waits until the object `name` has reached `word`; exits the program after `patience`.
+  Clock::time_point wait(const std::string& name, const std::string& word,
+                         std::chrono::seconds patience = std::chrono::seconds(120));
+  /// Waits until so many objects have reached it; when the last one did.
+  Clock::time_point wait_count(std::size_t count, const std::string& word,
+                               std::chrono::seconds patience);
+  std::optional<Clock::time_point> time(const std::string& name, const std::string& word);
+
+ private:
+  void watch(const kube::Request& request, std::stop_token stop);
+  bool take(std::string_view line);
+
+  kube::Transport& transport_;
+  std::function<std::string(const Node&)> reached_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<std::string, std::map<std::string, Clock::time_point>> times_;  ///< by word and name
+  bool ending_ = false;
+  std::jthread thread_;
+};
+
+/// The text at a path of keys of an object; "" if it is not there.
+std::string text_at(const Node& node, std::initializer_list<std::string_view> path);
+/// The reason of a condition, if its status is `status`; else "".
+std::string condition_reason(const Node& object, std::string_view type, std::string_view status);
+
+[[noreturn]] void fail(const std::string& message);
+
+}  // namespace sandboxrun::bench
