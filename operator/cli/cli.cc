@@ -12,13 +12,13 @@ namespace sandboxrun::cli {
 
 int run_program(const std::vector<std::string>& arguments, const Surroundings& surroundings) {
   return std::visit(
-      [&]<typename T>(T command) -> int {
+      [&]<typename T>(T&& command) -> int {
         if constexpr (std::is_same_v<T, RunOptions>) {
-          return run_command(std::move(command), surroundings);
+          return run_command(std::forward<T>(command), surroundings);
         } else if constexpr (std::is_same_v<T, CheckOptions>) {
           return check_command(command);
         } else if constexpr (std::is_same_v<T, RenderOptions>) {
-          return render_command(std::move(command), surroundings);
+          return render_command(std::forward<T>(command), surroundings);
         } else {
           const bool good = command.exit_code == kExitOk;
           write_all(good ? STDOUT_FILENO : STDERR_FILENO, command.text);
