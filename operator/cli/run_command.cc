@@ -13,16 +13,13 @@
 #include "operator/cli/signals.h"
 #include "operator/cli/summary.h"
 #include "operator/cli/text.h"
+#include "operator/launch/wall_clock.h"
 #include "operator/run/decide.h"
 
 namespace sandboxrun::cli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-TimePoint wall_clock() {
-  return std::chrono::time_point_cast<Milliseconds>(std::chrono::system_clock::now());
-}
 
 void complain(std::string_view text) {
   write_all(STDERR_FILENO, fmt::format("sandboxrun: {}\n", text));
@@ -41,7 +38,7 @@ void print_refusal(const Manifest& refused, Format format) {
   }
   const run::Reason reason =
       rule == run::Rule::InvalidSpec ? run::Reason::InvalidSpec : run::Reason::PolicyDenied;
-  const TimePoint now = wall_clock();
+  const TimePoint now = launch::wall_clock();
   const run::Decision decision =
       run::decide_refused(reason, message, {.created = now}, run::Status{}, now);
   write_all(STDOUT_FILENO, status_document(refused.run.metadata.name, decision.status, format));

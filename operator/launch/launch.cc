@@ -10,16 +10,13 @@
 #include "operator/launch/launcher.h"
 #include "operator/launch/observe.h"
 #include "operator/launch/references.h"
+#include "operator/launch/wall_clock.h"
 
 namespace sandboxrun::launch {
 namespace {
 
-TimePoint now() {
-  return std::chrono::time_point_cast<Milliseconds>(std::chrono::system_clock::now());
-}
-
 Outcome unable(const run::Plan& plan, const Error& error) {
-  const TimePoint begun = now();
+  const TimePoint begun = wall_clock();
   Observer observer(plan, plan.name, "", begun, {.created = begun, .status = {}});
   observer.failed(Obstacle::Sandbox, error);
   return {.status = observer.conclude(begun)};
@@ -31,7 +28,7 @@ bool await_next(const run::Plan& plan, History& history, const std::stop_token& 
   std::condition_variable_any wake;
   std::unique_lock lock(mutex);
   while (true) {
-    run::Decision decision = decide_next(plan, history, cancel.stop_requested(), now());
+    run::Decision decision = decide_next(plan, history, cancel.stop_requested(), wall_clock());
     if (decision.status.ended()) {
       history.status = std::move(decision.status);
       return false;
@@ -53,7 +50,7 @@ std::string message_of(const run::Status& status) {
 /// One attempt after the other, until the run has ended.
 Outcome attempt_all(const run::Plan& plan, const Options& options, const Events& events,
                     const std::stop_token& cancel) {
-  History history{.created = now(), .status = {}};
+  History history{.created = wall_clock(), .status = {}};
   bool started = false;
   while (true) {
     Outcome outcome = Launcher(plan, options, events, cancel, history).run();

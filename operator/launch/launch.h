@@ -41,7 +41,6 @@ struct Options {
 
 /// Which part of a run is under way.
 enum class Stage { Image, Environment, Assets, Setup, Running, Results, CleanUp };
-std::string_view to_string(Stage stage);
 
 /// Called from the launcher's own thread while it works; none may block for long.
 struct Events {

@@ -14,6 +14,7 @@
 #include "operator/launch/results_file.h"
 #include "operator/launch/run_process.h"
 #include "operator/launch/stage_events.h"
+#include "operator/launch/wall_clock.h"
 #include "sandbox-image/protocol/guard_record.h"
 
 namespace sandboxrun::launch {
@@ -21,10 +22,6 @@ namespace {
 
 constexpr std::chrono::seconds kDeadlineSlack{10};  // what the guard's own deadline gets on top
 constexpr int kNeverStarted = 125;
-
-TimePoint now() {
-  return std::chrono::time_point_cast<Milliseconds>(std::chrono::system_clock::now());
-}
 
 /// The guard is executed inside the sandbox only, but by every run: nobody else may change it.
 Result<UniqueFd> open_guard(const std::string& path) {
@@ -62,14 +59,14 @@ Launcher::Launcher(const run::Plan& plan, const Options& options, const Events& 
       options_(options),
       events_(events),
       cancel_(std::move(cancel)),
-      begun_(now()),
+      begun_(wall_clock()),
       token_(random_hex(16)),
       observer_(plan, plan.name, token_, begun_, std::move(history)),
       deadline_(std::chrono::seconds(plan.start_deadline_seconds), cancel_) {}
 
 Outcome Launcher::run() {
   if (plan_.network.mode != run::NetworkMode::None) {
-    outcome_.status = observer_.refuse_network(now());
+    outcome_.status = observer_.refuse_network(wall_clock());
     return std::move(outcome_);
   }
   if (check_host() && make_stage() && get_image() && get_environment() && fill_volumes() &&
@@ -78,7 +75,7 @@ Outcome Launcher::run() {
   }
   note_stop();
   clean_up();
-  outcome_.status = observer_.conclude(now());
+  outcome_.status = observer_.conclude(wall_clock());
   // The exit code of a shell's `&&` must not say more than the status does.
   if (outcome_.exit_code == 0 && !outcome_.status.succeeded()) outcome_.exit_code = kNeverStarted;
   return std::move(outcome_);
@@ -196,7 +193,7 @@ bool Launcher::fill_volumes() {
       .progress = [&](const agent::AgentProgress& progress) { events.progress(progress); },
       .have_environment =
           [&](const protocol::EnvironmentOrder&) { return environment_->placed(); }};
-  const TimePoint start = now();
+  const TimePoint start = wall_clock();
   auto report = agent::prepare(run::prepare_order(plan_, layout()), context);
   if (environment_ && !cached && report.environment) {
     report.environment->digest = plan_.archive->digest;
@@ -205,7 +202,7 @@ bool Launcher::fill_volumes() {
     }
   }
   note_stop();
-  observer_.prepared(report, start, now());
+  observer_.prepared(report, start, wall_clock());
   events.ended(report);
   return !report.failure;
 }
@@ -285,7 +282,7 @@ void Launcher::collect() {
       .staging_dir = stage_->scratch_path(),
       .stop = options_.hurry,
       .progress = [&](const agent::AgentProgress& progress) { events.progress(progress); }};
-  const TimePoint start = now();
+  const TimePoint start = wall_clock();
   auto collected = agent::collect(run::collect_order(plan_, layout()), context);
   protocol::CollectReport& report = collected.report;
   if (collected.archive && !options_.results_dir.empty()) {
@@ -301,7 +298,7 @@ void Launcher::collect() {
                                                .message = file.error().message};
     }
   }
-  observer_.collected(report, start, now());
+  observer_.collected(report, start, wall_clock());
   events.ended(report, outcome_.results_file);
 }
 

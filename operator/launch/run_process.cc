@@ -21,6 +21,7 @@
 #include "operator/launch/bundle.h"
 #include "operator/launch/disk_watch.h"
 #include "operator/launch/files.h"
+#include "operator/launch/wall_clock.h"
 #include "sandbox-image/protocol/guard_record.h"
 
 namespace sandboxrun::launch {
@@ -36,10 +37,6 @@ constexpr std::chrono::seconds kKillSlack{5};
 // tenth of what the shortest run takes: the kernel waits until nobody can still be using it.
 constexpr std::chrono::milliseconds kStartInterval{5};
 constexpr std::chrono::milliseconds kLongestWait{3'600'000};
-
-TimePoint now() {
-  return std::chrono::time_point_cast<Milliseconds>(std::chrono::system_clock::now());
-}
 
 int pidfd_of(int pid) {
   return static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
@@ -148,7 +145,7 @@ Result<void> Process::start() {
   const UniqueFd null(open("/dev/null", O_RDONLY | O_CLOEXEC));
   const pid_t parent = getpid();
   begin_ = Clock::now();
-  end_.start = now();
+  end_.start = wall_clock();
   pid_ = fork();
   if (pid_ < 0) return system_failure("starting the runtime", errno);
   if (pid_ == 0) {
@@ -172,7 +169,7 @@ void Process::look_for_start() {
   }
   sandbox_.reset(pidfd_of(pid));
   end_.started = true;
-  end_.start = now();
+  end_.start = wall_clock();
   started_at_ = Clock::now();
   limit_ = started_at_ + request_.run_allowance;
   if (request_.began) request_.began();
@@ -191,7 +188,7 @@ void Process::signal_sandbox(int number) {
 
 void Process::ask_to_stop(StopKind kind) {
   if (end_.stop) return;
-  end_.stop = RunStop{kind, now()};
+  end_.stop = RunStop{kind, wall_clock()};
   kill_at_ = Clock::now() + request_.grace + kKillSlack;
   signal_sandbox(SIGTERM);
 }
@@ -266,7 +263,7 @@ void Process::finish() {
   int status = 0;
   while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
   }
-  end_.finish = now();
+  end_.finish = wall_clock();
   look_for_start();
   // The runtime was the only writer: what is in the pipes is all that comes.
   for (const bool is_stderr : {false, true}) {

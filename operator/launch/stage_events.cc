@@ -33,26 +33,6 @@ std::string short_digest(std::string_view digest) {
 
 }  // namespace
 
-std::string_view to_string(Stage stage) {
-  switch (stage) {
-    case Stage::Image:
-      return "image";
-    case Stage::Environment:
-      return "environment";
-    case Stage::Assets:
-      return "assets";
-    case Stage::Setup:
-      return "setup";
-    case Stage::Running:
-      return "running";
-    case Stage::Results:
-      return "results";
-    case Stage::CleanUp:
-      return "clean-up";
-  }
-  return "setup";
-}
-
 std::string human_size(std::int64_t bytes) {
   constexpr std::array units = {"kB", "MB", "GB", "TB"};
   if (bytes < 1000) return std::to_string(bytes) + " bytes";
