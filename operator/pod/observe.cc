@@ -204,6 +204,8 @@ void read_gates(const Node& pod, PodView& view) {
       ours = true;
     } else {
       view.other_gates.push_back(name);
+      if (!view.facts.foreign_gates.empty()) view.facts.foreign_gates += ", ";
+      view.facts.foreign_gates += name;
     }
   }
   if (ours) {

@@ -61,8 +61,10 @@ Outcome choose(const Context& context) {
   const bool recorded = context.recorded() != nullptr;
   if (recorded && context.facts.presence == Presence::Absent) return when_gone(context);
   if (context.facts.presence == Presence::Foreign) {
-    return end(
-        {Reason::NameConflict, "something else has the name \"" + context.facts.name + "\""});
+    return end({Reason::NameConflict, "something that is not this run's has the name \"" +
+                                          context.facts.name +
+                                          "\" already; delete it, or create the run under another "
+                                          "name"});
   }
   if (context.facts.presence == Presence::Present) return while_present(context);
   if (!recorded) return before_creation(context);

@@ -60,6 +60,15 @@ std::optional<Verdict> find_obstacle(const Context& context) {
                      format_duration(seconds(context.plan.start_deadline_seconds))};
 }
 
+// What was said at the attempt's end also tells why there is another one.
+std::string retry_message(const Context& context, TimePoint due) {
+  const Condition* condition = context.previous.find(ConditionType::Succeeded);
+  if (context.previous.reason() == Reason::Retrying && !condition->message.empty()) {
+    return condition->message;
+  }
+  return "attempt " + std::to_string(context.facts.number) + " is created at " + format_time(due);
+}
+
 Milliseconds refusal_delay(const Context& context, TimePoint refused) {
   return std::clamp(refused - context.start_base(), kFirstRefusalDelay, kRefusalDelay);
 }
@@ -150,8 +159,7 @@ Outcome before_creation(const Context& context) {
   const auto due = retry_due(context.previous);
   Outcome outcome;
   if (due && context.now < *due) {
-    outcome = stage(Reason::Retrying, "attempt " + std::to_string(context.facts.number) +
-                                          " is created at " + format_time(*due));
+    outcome = stage(Reason::Retrying, retry_message(context, *due));
     outcome.wake_at(*due);
   } else if (context.plan.network.mode == NetworkMode::Egress &&
              context.observation.isolation == Isolation::Unknown) {

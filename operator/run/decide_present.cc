@@ -2,6 +2,7 @@
 #include <variant>
 
 #include "operator/run/decide_context.h"
+#include "operator/run/text.h"
 
 // While an attempt's object exists, and when it is gone.
 namespace sandboxrun::run {

@@ -133,6 +133,7 @@ struct AttemptFacts {
   std::optional<TimePoint> created;
   std::optional<TimePoint> scheduled;
   Gate gate = Gate::None;
+  std::string foreign_gates;  ///< the names of gates that are not ours
   bool unschedulable = false;
   std::string scheduling_message;
   std::optional<Refusal> refusal;      ///< of the latest try to create it

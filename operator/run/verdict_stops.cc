@@ -29,10 +29,29 @@ Reason reason_of(InterruptionKind kind, bool run_started) {
   return Reason::Disrupted;
 }
 
+// The cluster's own words ("Eviction API: evicting") tell who, not what.
+std::string_view what_happened(InterruptionKind kind) {
+  switch (kind) {
+    case InterruptionKind::Evicted:
+      return "the pod was evicted";
+    case InterruptionKind::StorageExceeded:
+      return "the pod was evicted for what it wrote to disk";
+    case InterruptionKind::Preempted:
+      return "the pod was preempted";
+    case InterruptionKind::Deadline:
+      return "the pod's own deadline passed";
+    case InterruptionKind::Deleted:
+    case InterruptionKind::Disrupted:
+      break;
+  }
+  return "the pod was disrupted";
+}
+
 std::string message_of(const Interruption& interruption, Reason reason) {
-  if (!interruption.message.empty()) return clean_text(interruption.message, kMaxQuoted);
   if (interruption.kind == InterruptionKind::Deleted) return "somebody deleted the attempt's pod";
-  return std::string(info(reason).meaning);
+  if (interruption.message.empty()) return std::string(info(reason).meaning);
+  return std::string(what_happened(interruption.kind)) + ": " +
+         clean_text(interruption.message, kMaxQuoted);
 }
 
 // A time of whole seconds stands for any moment of that second.

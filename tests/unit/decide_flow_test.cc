@@ -197,6 +197,40 @@ TEST(Decide, ACommandThatFailedKeepsItsReasonWhenTheCollectorHangs) {
   EXPECT_EQ(world.decide().status.reason(), Reason::NonZeroExit);
 }
 
+const std::string& message_of(const Status& status) {
+  return status.find(ConditionType::Succeeded)->message;
+}
+
+TEST(Decide, WhileItWaitsForARetryItGoesOnTellingWhy) {
+  World world;
+  world.only_a_command();
+  world.plan.backoff_limit = 1;
+  world.exits(9);
+  const std::string told = message_of(world.step().status);
+  EXPECT_NE(told.find("exit code 9"), std::string::npos) << told;
+  world.seen.attempt = AttemptFacts{};
+  world.pod().number = 2;
+  world.pod().presence = Presence::Absent;
+  world.now = at(25);
+  EXPECT_EQ(message_of(world.step().status), told);
+}
+
+TEST(Decide, AForeignGateIsNamed) {
+  World world;
+  world.not_scheduled();
+  world.pod().gate = Gate::Foreign;
+  world.pod().foreign_gates = "example.com/queue";
+  EXPECT_EQ(message_of(world.decide().status),
+            "waiting for somebody else to remove the scheduling gate example.com/queue");
+}
+
+TEST(Decide, AnEvictionIsCalledOneBeforeTheClustersWordsFollow) {
+  World world;
+  world.interrupted(InterruptionKind::Evicted, 15);
+  world.pod().interruptions.back().message = "Eviction API: evicting";
+  EXPECT_EQ(message_of(world.decide().status), "the pod was evicted: Eviction API: evicting");
+}
+
 TEST(Decide, RetriesAfterTenSecondsDoublingUpToSixMinutes) {
   World world;
   world.only_a_command();
