@@ -115,7 +115,8 @@ Node Cluster::get(const std::string& resource, const std::string& name_space,
 }
 
 void Cluster::install_crds() const {
-  kubectl_output({"apply", "--server-side", "-f", SANDBOXRUN_SOURCE_DIR "/crds"});
+  kubectl_output(
+      {"apply", "--server-side", "--force-conflicts", "-f", SANDBOXRUN_SOURCE_DIR "/crds"});
   kubectl_output(
       {"wait", "--for=condition=Established", "--timeout=30s", "crd/sandboxruns.sandboxrun.dev"});
 }

@@ -13,6 +13,7 @@ the last step again after that. What a step may say (all optional):
     send       cut the connection after so many bytes of the body
     drip       [bytes, seconds]: send the body in pieces with pauses between
     delay      seconds to wait before the answer
+    keep       a path, to which the request's body is written
     early      answer without reading the request's body
     hang_up    close the connection instead of answering
     raw        exactly these characters (Latin-1) instead of an answer
@@ -59,15 +60,17 @@ class Connection:
         headers = [line.split(":", 1) for line in lines[1:]]
         return method, target, [[n.lower(), v.strip()] for n, v in headers]
 
-    def read_body(self, length):
+    def read_body(self, length, path):
         digest, left = hashlib.sha256(), length
-        while left > 0:
-            data = self.rest[:left] or self.sock.recv(min(left, BLOCK))
-            if not data:
-                break
-            self.rest = self.rest[len(data):]
-            digest.update(data)
-            left -= len(data)
+        with open(path, "wb") as kept:
+            while left > 0:
+                data = self.rest[:left] or self.sock.recv(min(left, BLOCK))
+                if not data:
+                    break
+                self.rest = self.rest[len(data):]
+                digest.update(data)
+                kept.write(data)
+                left -= len(data)
         return digest.hexdigest(), length - left
 
     def serve(self):
@@ -77,7 +80,7 @@ class Connection:
         method, target, headers = request
         step = self.server.next_step(target.split("?")[0])
         length = 0 if step.get("early") else int(dict(headers).get("content-length", "0"))
-        sha256, received = self.read_body(length)
+        sha256, received = self.read_body(length, step.get("keep", os.devnull))
         self.server.write_log({"method": method, "target": target, "headers": headers,
                                "sha256": sha256, "bytes": received})
         time.sleep(step.get("delay", 0))

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <stdexcept>
 #include <thread>
@@ -74,6 +75,20 @@ Node parse(const std::string& text) {
   Result<Node> node = parse_json(text, {.max_bytes = 64 << 20, .max_depth = 64});
   if (!node) throw std::runtime_error("kubectl's JSON: " + node.error().message);
   return *std::move(node);
+}
+
+std::string name_of_flag(const std::string& flag) {
+  return flag.substr(0, flag.find('='));
+}
+
+/// Adds flags, in the place of those of the same name.
+void replace_flags(std::vector<std::string>& flags, const std::vector<std::string>& more) {
+  for (const std::string& each : more) {
+    std::erase_if(flags, [&](const std::string& old) {
+      return name_of_flag(old) == name_of_flag(each) && std::ranges::find(more, old) == more.end();
+    });
+    flags.push_back(each);
+  }
 }
 
 }  // namespace
@@ -163,7 +178,7 @@ std::vector<std::string> ServedNamespace::usual_flags() const {
       "--transfer-allow-http",
       "--transfer-allow=" + std::string(Cluster::kNodeAddress) + "/32",
       "--leader-election-namespace=" + name()};
-  flags.insert(flags.end(), settings_.flags.begin(), settings_.flags.end());
+  replace_flags(flags, settings_.flags);
   return flags;
 }
 
@@ -186,7 +201,7 @@ std::unique_ptr<OperatorProcess> ServedNamespace::another(
     run_program(argv);
   }
   std::vector<std::string> all = usual_flags();
-  all.insert(all.end(), flags.begin(), flags.end());
+  replace_flags(all, flags);
   return std::make_unique<OperatorProcess>(file, work_ / ("log-" + number), all);
 }
 

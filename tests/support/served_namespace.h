@@ -14,7 +14,7 @@ namespace sandboxrun::test {
 
 /// What an operator of a test needs to be told.
 struct OperatorSettings {
-  /// More flags, after the usual ones.
+  /// More flags; one that is among the usual ones takes its place.
   std::vector<std::string> flags;
   /// Further values of the chart, as `--set`: they decide its rights and admission policies.
   std::vector<std::string> set;

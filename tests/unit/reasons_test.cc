@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
+#include <string>
 
 namespace sandboxrun::run {
 namespace {
@@ -35,6 +37,31 @@ TEST(Reasons, TheReferencePageHasExactlyTheRowsOfTheTable) {
     if (line.starts_with("| `")) found += line + "\n";
   }
   EXPECT_EQ(found, expected);
+}
+
+// The expectations of the cluster's tests: "False NonZeroExit" of a condition, "Running" of a
+// stage.
+std::string cluster_tests() {
+  std::ostringstream text;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(SANDBOXRUN_SOURCE_DIR "/tests/cluster")) {
+    if (entry.path().extension() == ".cc") text << std::ifstream(entry.path()).rdbuf();
+  }
+  return text.str();
+}
+
+TEST(Reasons, EachIsMadeToHappenOnARealClusterAndExpectedByName) {
+  // Which node verifies signatures is the administrator's doing; the kubelet's word for it is read
+  // in decide_test.cc.
+  const std::set<Reason> elsewhere = {Reason::SignatureInvalid};
+  const std::string tests = cluster_tests();
+  for (const ReasonInfo& info : all_reasons()) {
+    bool expected = false;
+    for (const char* before : {"\"", "\"True ", "\"False ", "\"Unknown "}) {
+      expected = expected || tests.contains(before + std::string(info.name) + "\"");
+    }
+    EXPECT_EQ(expected, !elsewhere.contains(info.reason)) << info.name;
+  }
 }
 
 TEST(Reasons, EveryNameIsReadBack) {
