@@ -90,9 +90,7 @@ void ExchangeState::set_complete() {
 
 pplx::task<std::size_t> ExchangeState::offer(const std::uint8_t* data, std::size_t size) {
   const std::lock_guard lock(mutex_);
-  if (abandoned_) {
-    return pplx::task_from_exception<std::size_t>(std::runtime_error("nobody reads any more"));
-  }
+  if (abandoned_) return pplx::task_from_result(size);
   if (size == 0) return pplx::task_from_result<std::size_t>(0);
   piece_ = {reinterpret_cast<const char*>(data), size};
   piece_taken_.emplace();
@@ -119,9 +117,13 @@ bool ExchangeState::deliver(Lock& lock, const BodySink& sink) {
 
 void ExchangeState::abandon(Lock& lock) {
   abandoned_ = true;
-  auto taken = std::exchange(piece_taken_, std::nullopt);
+  const auto taken = std::exchange(piece_taken_, std::nullopt);
+  const std::size_t size = piece_.size();
   lock.unlock();
-  if (taken) taken->set_exception(std::make_exception_ptr(std::runtime_error("given up")));
+  // Not an exception: on one, the library closes the stream and waits for that on its own I/O
+  // thread, and once all of these wait, nothing is left that could end it. What comes until the
+  // call is cancelled is thrown away.
+  if (taken) taken->set(size);
 }
 
 WireOutcome ExchangeState::wait(const WireRequest& request, const BodySink& sink,
