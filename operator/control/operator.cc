@@ -37,6 +37,8 @@ ReconcilerOptions reconciler_options(const OperatorOptions& options, const Timin
 CacheOptions cache_options(const OperatorOptions& options, const Timing& timing) {
   CacheOptions out{.namespaces = options.watch_namespaces, .policy = options.policy};
   out.reflector.backoff = timing.backoff;
+  out.reflector.min_watch = timing.min_watch;
+  out.reflector.max_watch = timing.max_watch;
   return out;
 }
 

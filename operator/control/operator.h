@@ -45,6 +45,9 @@ struct Timing {
   std::chrono::milliseconds drain{30000};          ///< for workers to finish what they began
   std::chrono::milliseconds flush{2000};           ///< for events that wait
   kube::BackoffOptions backoff;                    ///< of the caches
+  /// How long a watch of theirs is asked for; one that gives nothing is left 5 s later.
+  std::chrono::seconds min_watch{240};
+  std::chrono::seconds max_watch{290};
 };
 
 /// Caches, queue, workers and leadership around a Reconciler.
