@@ -32,6 +32,20 @@ static void set_detail_errno(struct guard_record* record, const char* what) {
   snprintf(record->detail, sizeof record->detail, "%s: %s", what, strerror(errno));
 }
 
+/* A kubelet tells every container where the API server is, whatever its pod says of services. */
+static void drop_service_variables(char** environment) {
+  static const char* const kPrefixes[] = {"KUBERNETES_SERVICE_", "KUBERNETES_PORT"};
+  char** kept = environment;
+  for (char** entry = environment; *entry != NULL; ++entry) {
+    bool told = false;
+    for (size_t i = 0; i < sizeof kPrefixes / sizeof *kPrefixes; ++i) {
+      told = told || strncmp(*entry, kPrefixes[i], strlen(kPrefixes[i])) == 0;
+    }
+    if (!told) *kept++ = *entry;
+  }
+  *kept = NULL;
+}
+
 /* Leaves only 0 to 2 and the record's descriptor open. Returns the latter, or -1 with the cause in
  * the record. */
 static int prepare_descriptors(const struct guard_options* options, struct guard_record* record) {
@@ -75,6 +89,7 @@ int main(int argc, char** argv) {
   if (parsed == kParseHelp) return print(kGuardUsage);
   if (parsed == kParseVersion) return print("guard " GUARD_VERSION "\n");
 
+  if (options.no_service_variables) drop_service_variables(environ);
   int record_fd = prepare_descriptors(&options, &record);
   if (record_fd < 0) {
     say(parsed == kParseError ? error : record.detail);

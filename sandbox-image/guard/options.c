@@ -9,7 +9,8 @@
 const char kGuardUsage[] =
     "usage: guard [--deadline SECONDS] [--grace SECONDS] [--network none|any] [--nofile N]\n"
     "             [--nproc N] [--fsize BYTES] [--activate FILE] [--require-userns]\n"
-    "             [--strict-speculation] [--termination-log PATH | --record-fd N]\n"
+    "             [--strict-speculation] [--no-service-variables]\n"
+    "             [--termination-log PATH | --record-fd N]\n"
     "             [--step TIMEOUT ARGC ARG...]... -- COMMAND [ARG...]\n";
 
 enum flag {
@@ -22,6 +23,7 @@ enum flag {
   kActivate,
   kRequireUserns,
   kStrictSpeculation,
+  kNoServiceVariables,
   kTerminationLog,
   kRecordFd,
   kStep,
@@ -44,6 +46,7 @@ static const struct {
     [kActivate] = {"--activate", true, 0, 0},
     [kRequireUserns] = {"--require-userns", false, 0, 0},
     [kStrictSpeculation] = {"--strict-speculation", false, 0, 0},
+    [kNoServiceVariables] = {"--no-service-variables", false, 0, 0},
     [kTerminationLog] = {"--termination-log", true, 0, 0},
     [kRecordFd] = {"--record-fd", true, 3, 1048575},
     [kStep] = {"--step", true, 1, INT_MAX},
@@ -161,6 +164,9 @@ static enum parse_result set_flag(enum flag flag, const char* value, struct guar
       break;
     case kStrictSpeculation:
       options->strict_speculation = true;
+      break;
+    case kNoServiceVariables:
+      options->no_service_variables = true;
       break;
     case kSkipChecks:
       options->skip_environment_checks = true;

@@ -21,6 +21,7 @@ struct guard_options {
   bool network_any;
   bool require_userns;
   bool strict_speculation;
+  bool no_service_variables;
   bool skip_environment_checks;
   const char* activate;        /* NULL: no script */
   const char* termination_log; /* used when record_fd is -1 */

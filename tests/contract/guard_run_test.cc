@@ -365,5 +365,20 @@ TEST_F(GuardActivate, AMissingScriptFailsTheRun) {
   EXPECT_EQ(end.code, 2);
 }
 
+TEST(GuardEnvironment, T25_WhereTheApiServerIsCanBeTakenOutOfTheEnvironment) {
+  const std::vector<std::string> environment = {"KUBERNETES_SERVICE_HOST=10.96.0.1",
+                                                "KUBERNETES_PORT_443_TCP=tcp://10.96.0.1:443",
+                                                "KUBERNETES_LIKE=mine"};
+  const std::vector<std::string> shown = {"--", "/bin/sh", "-c", "env | grep KUBERNETES_ | sort"};
+  DirectGuard as_it_is(shown, environment);
+  EXPECT_EQ(as_it_is.wait().out,
+            "KUBERNETES_LIKE=mine\nKUBERNETES_PORT_443_TCP=tcp://10.96.0.1:443\n"
+            "KUBERNETES_SERVICE_HOST=10.96.0.1\n");
+  std::vector<std::string> without = shown;
+  without.insert(without.begin(), "--no-service-variables");
+  DirectGuard guard(without, environment);
+  EXPECT_EQ(guard.wait().out, "KUBERNETES_LIKE=mine\n");
+}
+
 }  // namespace
 }  // namespace sandboxrun::test

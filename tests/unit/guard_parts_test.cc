@@ -29,6 +29,7 @@ TEST(GuardOptions, RandomLinesAreUnderstoodWithinBoundsOrRefusedWithOnePrintable
                                           "--activate",
                                           "--require-userns",
                                           "--strict-speculation",
+                                          "--no-service-variables",
                                           "--termination-log",
                                           "--record-fd",
                                           "--step",
