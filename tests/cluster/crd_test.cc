@@ -158,6 +158,19 @@ TEST_F(Crd, SuspendCancelAndTheTimeToLiveCanBeChanged) {
   EXPECT_EQ(result.exit_code, 0) << result.err;
 }
 
+TEST_F(Crd, ACancelCannotBeTakenBack) {
+  const TestNamespace space(cluster_, "crd");
+  create(space, run_manifest("cancelled"));
+  EXPECT_EQ(patch(space, "cancelled", R"({"spec":{"cancel":false}})").exit_code, 0);
+  EXPECT_EQ(patch(space, "cancelled", R"({"spec":{"cancel":true}})").exit_code, 0);
+  for (const char* back : {R"({"spec":{"cancel":false}})", R"({"spec":{"cancel":null}})"}) {
+    const KubectlResult result = patch(space, "cancelled", back);
+    EXPECT_NE(result.exit_code, 0) << back;
+    EXPECT_THAT(result.err, HasSubstr("cancel cannot be taken back; make a new run"));
+  }
+  EXPECT_EQ(patch(space, "cancelled", R"({"spec":{"suspend":true}})").exit_code, 0);
+}
+
 TEST_F(Crd, ANewRunSaysFromTheFirstMomentThatItWaits) {
   const TestNamespace space(cluster_, "crd");
   create(space, run_manifest("new"));

@@ -152,6 +152,11 @@ TEST(Crd, T41_HasOneRuleOfImmutabilityForEachFieldButThree) {
     const auto text = rule["rule"].as<std::string>();
     const auto message = rule["message"].as<std::string>();
     if (text.find("oldSelf") == std::string::npos) continue;
+    if (message == "cancel cannot be taken back; make a new run") {
+      EXPECT_EQ(text,
+                "!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)");
+      continue;
+    }
     const std::string field = message.substr(0, message.find(' '));
     const std::string pair = "has(self." + field + ") == has(oldSelf." + field +
                              ") && (!has(self." + field + ") || self." + field + " == oldSelf." +
