@@ -9,7 +9,7 @@ target_compile_options(sandboxrun_warnings INTERFACE
 # cpprest's macro U breaks fmt's templates.
 target_compile_definitions(sandboxrun_warnings INTERFACE _TURN_OFF_PLATFORM_STRING)
 
-# What nearly every source reads, compiled once: it halves a full build. One set of the standard
+# What nearly every source reads, compiled once: a sample of 49 files took 30 % less. One set of the standard
 # library's headers for the libraries, and one with googletest for what serves the tests. Every
 # source still includes what it uses: the fuzz targets and clang-tidy go without
 # (CMAKE_DISABLE_PRECOMPILE_HEADERS), and would refuse a source that relies on this.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -54,5 +55,13 @@ struct DocumentLimits {
 /// Strict JSON (RFC 8259): one value, UTF-8, no duplicate keys, integers within +-2^53, depth and
 /// size bounded. Errors are InvalidInput and begin with "line:column".
 Result<Node> parse_json(std::string_view text, const DocumentLimits& limits = {});
+
+/// JSON that a program wrote, such as an API server: the same values and bounds as parse_json,
+/// several times as fast. What is at `left_out`, a path of keys from the root, is passed over.
+/// Caveats: no marks; keys that stand twice are not looked for; the text of a number is in its
+/// shortest form, not as it was written.
+Result<Node> parse_machine_json(std::string_view text,
+                                std::span<const std::string_view> left_out = {},
+                                const DocumentLimits& limits = {});
 
 }  // namespace sandboxrun

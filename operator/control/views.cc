@@ -1,5 +1,6 @@
 #include "operator/control/views.h"
 
+#include <array>
 #include <utility>
 
 #include "operator/pod/canonical.h"
@@ -8,6 +9,9 @@
 
 namespace sandboxrun::control {
 namespace {
+
+/// Half of an object's text, and nothing of it is used.
+constexpr std::array<std::string_view, 2> kLeftOut = {"metadata", "managedFields"};
 
 // An edit, a deletion or its age are all that can still concern it.
 void leave_out_what_ended(RunView& view) {
@@ -66,7 +70,7 @@ run::Wishes RunView::wishes() const {
 }
 
 Result<RunView> read_whole_run(std::string_view json, const run::Policy& policy) {
-  const auto document = parse_json(json);
+  const auto document = parse_machine_json(json, kLeftOut);
   if (!document) return std::unexpected(document.error());
   RunView view;
   if (const Node* status = document->find("status")) {
@@ -75,7 +79,7 @@ Result<RunView> read_whole_run(std::string_view json, const run::Policy& policy)
     view.status = std::move(*decoded);
   }
   view.ended = view.status.ended();
-  run::CheckedManifest checked = run::check_manifest(json, policy, run::Where::Cluster);
+  run::CheckedManifest checked = run::check_document(*document, policy, run::Where::Cluster);
   view.run = std::move(checked.run);
   view.errors = std::move(checked.errors);
   return view;
@@ -95,7 +99,7 @@ kube::Decoder<RunView> run_decoder(run::Policy policy) {
 
 kube::Decoder<pod::PodView> pod_decoder() {
   return [](const kube::ObjectMeta&, std::string_view json) -> Result<pod::PodView> {
-    const auto document = parse_json(json);
+    const auto document = parse_machine_json(json, kLeftOut);
     if (!document) return std::unexpected(document.error());
     return pod::observe(*document);
   };
@@ -103,7 +107,7 @@ kube::Decoder<pod::PodView> pod_decoder() {
 
 kube::Decoder<PolicyView> policy_decoder() {
   return [](const kube::ObjectMeta&, std::string_view json) -> Result<PolicyView> {
-    const auto document = parse_json(json);
+    const auto document = parse_machine_json(json, kLeftOut);
     if (!document) return std::unexpected(document.error());
     return PolicyView{policy_rules(*document)};
   };

@@ -46,13 +46,14 @@ Result<Node> parse_manifest(std::string_view text) {
 }
 
 CheckedManifest check_manifest(std::string_view text, const Policy& policy, Where where) {
-  CheckedManifest out;
   const auto document = parse_manifest(text);
-  if (!document) {
-    out.errors.push_back(from_parser(document.error()));
-    return out;
-  }
-  Decoded decoded = decode(*document);
+  if (document) return check_document(*document, policy, where);
+  return {.run = {}, .errors = {from_parser(document.error())}};
+}
+
+CheckedManifest check_document(const Node& document, const Policy& policy, Where where) {
+  CheckedManifest out;
+  Decoded decoded = decode(document);
   out.run = std::move(decoded.run);
   out.errors = std::move(decoded.errors);
   // Nothing was read if it is another kind of object.
@@ -69,7 +70,7 @@ CheckedManifest check_manifest(std::string_view text, const Policy& policy, Wher
       if (!known) out.errors.push_back(std::move(error));
     }
   }
-  locate(out.errors, *document);
+  locate(out.errors, document);
   std::ranges::stable_sort(out.errors, {}, [](const FieldError& error) {
     return std::tuple(error.mark.line, error.mark.column);
   });

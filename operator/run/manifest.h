@@ -23,4 +23,7 @@ struct CheckedManifest {
 /// once, not again by the rules for its value.
 CheckedManifest check_manifest(std::string_view text, const Policy& policy, Where where);
 
+/// The same for a manifest that has been parsed.
+CheckedManifest check_document(const Node& document, const Policy& policy, Where where);
+
 }  // namespace sandboxrun::run

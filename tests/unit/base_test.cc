@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "operator/base/document.h"
 #include "operator/base/json_writer.h"
 
@@ -48,6 +50,34 @@ TEST(ParseJson, T42_RefusesWhatIsNotStrictJson) {
   EXPECT_EQ(error_of("[9007199254740993]"), "1:2: the number 9007199254740993 is beyond 2^53");
   EXPECT_NE(error_of(std::string(100, '[') + std::string(100, ']')).find("nested deeper than 64"),
             std::string::npos);
+}
+
+TEST(ParseMachineJson, GivesTheSameValuesWithoutPlacesAndPassesOverWhatIsLeftOut) {
+  const auto node = parse_machine_json(
+      R"({"a":[1,-2.5,true,null,"x\u00e9",9007199254740993],"m":{"f":{"f":1},"g":{"f":2}},"f":3})",
+      std::array<std::string_view, 2>{"m", "f"});
+  ASSERT_TRUE(node) << node.error().message;
+  const auto& list = node->find("a")->items;
+  EXPECT_EQ(list[0].integer, 1);
+  EXPECT_EQ(list[1].kind, Node::Kind::Float);
+  EXPECT_EQ(list[1].text, "-2.5");
+  EXPECT_TRUE(list[2].boolean);
+  EXPECT_EQ(list[3].kind, Node::Kind::Null);
+  EXPECT_EQ(list[4].text, "x\u00e9");
+  EXPECT_EQ(list[5].kind, Node::Kind::Float);
+  EXPECT_EQ(node->find("m")->find("f"), nullptr);
+  EXPECT_EQ(node->find("m")->find("g")->find("f")->integer, 2);
+  EXPECT_EQ(node->find("f")->integer, 3);
+}
+
+TEST(ParseMachineJson, T42_RefusesWhatIsNotJsonAndWhatIsTooDeepOrTooLarge) {
+  const DocumentLimits limits{.max_bytes = 100, .max_depth = 8};
+  EXPECT_TRUE(parse_machine_json("[[[[[[[[1]]]]]]]]", {}, limits));
+  for (const std::string bad :
+       {"", "{", "[1 2]", "nul", "\"\xff\"", "[[[[[[[[[[1]]]]]]]]]]", "{\"a\":1}x"}) {
+    EXPECT_FALSE(parse_machine_json(bad, {}, limits)) << bad;
+  }
+  EXPECT_FALSE(parse_machine_json(std::string(101, ' '), {}, limits));
 }
 
 TEST(JsonWriter, WritesNestedValuesWithCommasAndEscapes) {
