@@ -87,7 +87,7 @@ std::string container(const std::string& name, const std::string& image, const s
 
 /// A restricted pod; with `steps`, it has an init container and a native sidecar too.
 std::string pod_spec(const std::string& image, bool steps) {
-  std::string out = R"({"restartPolicy":"Never","automountServiceAccountToken":false,)"
+  std::string out = R"({"restartPolicy":"Never",)"
                     R"("terminationGracePeriodSeconds":30,)";
   if (steps) {
     out +=
