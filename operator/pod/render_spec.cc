@@ -140,7 +140,8 @@ std::vector<std::string> guard_command(const run::Plan& plan, const PodOptions& 
                                 .nproc = options.processes,
                                 .fsize_bytes = largest_file(plan),
                                 .require_userns = true,
-                                .strict_speculation = options.strict_speculation};
+                                .strict_speculation = options.strict_speculation,
+                                .no_service_variables = true};
   std::ranges::move(run::guard_arguments(plan, flags), std::back_inserter(out));
   return out;
 }

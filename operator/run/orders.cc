@@ -301,6 +301,17 @@ std::vector<std::pair<std::string, std::string>> sandbox_variables(const Plan& p
   return variables;
 }
 
+namespace {
+
+bool names_service_variable(const Plan& plan) {
+  return std::ranges::any_of(plan.env, [](const PlanEnvVar& variable) {
+    return variable.name.starts_with("KUBERNETES_SERVICE_") ||
+           variable.name.starts_with("KUBERNETES_PORT");
+  });
+}
+
+}  // namespace
+
 std::vector<std::string> guard_arguments(const Plan& plan, const GuardOptions& options) {
   std::vector<std::string> out;
   const auto flag = [&](std::string_view name, std::string value) {
@@ -321,6 +332,9 @@ std::vector<std::string> guard_arguments(const Plan& plan, const GuardOptions& o
   }
   if (options.require_userns) out.emplace_back("--require-userns");
   if (options.strict_speculation) out.emplace_back("--strict-speculation");
+  if (options.no_service_variables && !names_service_variable(plan)) {
+    out.emplace_back("--no-service-variables");
+  }
   if (!options.termination_log.empty()) flag("--termination-log", options.termination_log);
   number("--record-fd", options.record_fd);
   for (const PlanStep& step : plan.setup) {

@@ -92,6 +92,9 @@ struct GuardOptions {
   std::optional<std::int64_t> fsize_bytes;
   bool require_userns = false;
   bool strict_speculation = false;
+  /// Takes out of the environment what a kubelet tells every container of the API server. Variables
+  /// of the run's own that are called so stay: then nothing is taken out.
+  bool no_service_variables = false;
   std::string termination_log;  ///< empty: the guard's default
   std::optional<int> record_fd;
 };

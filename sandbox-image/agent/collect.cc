@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "sandbox-image/agent/agent.h"
 #include "sandbox-image/agent/describe.h"
@@ -60,10 +61,12 @@ ReportFailure to_report(Step step, const CollectOrder& order, const Deadline& de
     error = {ErrorKind::Timeout, "not done after results.timeoutSeconds (" +
                                      std::to_string(order.timeout_seconds) + " s)"};
   }
+  // What was packed says so itself.
+  if (!error.message.starts_with("results: ")) error.message = "results: " + error.message;
   return {.subject = Subject::Results,
           .step = step,
           .kind = error.kind,
-          .message = "results: " + error.message};
+          .message = std::move(error.message)};
 }
 
 std::optional<ReportFailure> collect_all(const CollectOrder& order, const AgentContext& context,

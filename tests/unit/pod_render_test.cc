@@ -147,6 +147,7 @@ TEST(RenderPod, TheGuardIsTheFirstProgramAndSealsTheNetwork) {
   ASSERT_NE(network, command.end());
   EXPECT_EQ(*(network + 1), "none");
   EXPECT_THAT(command, Contains("--require-userns"));
+  EXPECT_THAT(command, Contains("--no-service-variables"));
   EXPECT_EQ(command.back(), "run");
 }
 
