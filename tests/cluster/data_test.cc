@@ -352,6 +352,17 @@ TEST_F(Data, T26_TheRunFindsNoSecretOfItsTransfersAndNoOpenDescriptor) {
   EXPECT_EQ(space().log_of("searcher"), "4\n");
 }
 
+TEST_F(Data, T25_TheRunsEnvironmentIsTheImagesAndItsOwnAndNothingElse) {
+  const Node status = space().wait_for_end("environment", kPatience);
+  ASSERT_EQ(condition(status, "Succeeded"), "True Completed") << condition_message(status);
+  std::multiset<std::string> variables;
+  std::istringstream log(space().log_of("environment"));
+  for (std::string line; std::getline(log, line);) variables.insert(line);
+  EXPECT_THAT(variables, ElementsAre("HOME=/work", "HOSTNAME=sandbox", "LANG=C",
+                                     "PATH=/usr/local/bin:/usr/bin:/bin",
+                                     "SANDBOXRUN_RESULTS=/results", "WANTED=yes"));
+}
+
 TEST_F(Data, T27_NothingOfTheOperatorsEnvironmentReachesAPod) {
   space().wait_for_end("searcher", kPatience);
   EXPECT_THAT(space().output({"get", "pods,sandboxruns", "--output", "yaml"}),

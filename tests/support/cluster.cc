@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <sstream>
 #include <stdexcept>
 
@@ -76,6 +77,19 @@ std::string Cluster::image(const std::string& name) const {
   }
   throw std::runtime_error("no image \"" + name +
                            "\" has been published; tests/cluster/publish.sh");
+}
+
+std::string Cluster::with_layer(const std::string& name, const std::string& layer) const {
+  const std::string file = work_ / "layer.tar";
+  write_file(file, layer);
+  const std::string tag =
+      registry() + "/test/" + name + ":" + std::to_string(std::hash<std::string>()(layer));
+  run_program({setup_cache() + "/tools/bin/crane", "append", "--insecure", "--base", image(name),
+               "--new_layer", file, "--new_tag", tag});
+  std::string digest =
+      run_program({setup_cache() + "/tools/bin/crane", "digest", "--insecure", tag});
+  while (digest.ends_with('\n')) digest.pop_back();
+  return registry() + "/test/" + name + "@" + digest;
 }
 
 KubectlResult Cluster::kubectl(const std::vector<std::string>& arguments,

@@ -35,6 +35,8 @@ class Cluster {
   /// What publish.sh pushed under that name, as a reference with its digest: "sandbox", "operator",
   /// "sandbox-base", "sandbox-tiny".
   std::string image(const std::string& name) const;
+  /// Pushes a published image with one more layer, a tar archive, and gives its reference.
+  std::string with_layer(const std::string& name, const std::string& layer) const;
   /// A folder with environments.lock, the file of the examples' placeholders; and values.yaml, with
   /// which the chart can be installed here.
   std::string folder() const;
