@@ -98,6 +98,7 @@ class World : public ::testing::Environment {
   void SetUp() override;
   void TearDown() override {
     servers_.reset();
+    if (space_) space_->cluster().kubectl({"delete", "--wait=false", "-f", "-"}, kClasses);
     space_.reset();
   }
   static ServedNamespace& space() { return *space_; }
@@ -595,8 +596,8 @@ TEST(ForeignImage, AgentReportInvalid_WhenTheSandboxImageHasAnotherAgent) {
   const std::string image = cluster.with_layer(
       "sandbox", TarBuilder().file("usr/libexec/sandboxrun/agent", busybox, 0555).finish());
   const ServedNamespace space(
-      "other-agent", {.flags = {"--sandbox-image=" + image},
-                      .set = {"images.sandbox.repository=" + image.substr(0, image.find('@'))}});
+      "agent", {.flags = {"--sandbox-image=" + image},
+                .set = {"images.sandbox.repository=" + image.substr(0, image.find('@'))}});
   space.create("r", shell("echo started") + asset("inline: x"));
   const Node status = space.wait_for_end("r", kPatience);
   EXPECT_EQ(condition(status, "Succeeded"), "False AgentReportInvalid")
@@ -621,8 +622,8 @@ TEST(ForeignImage, GuardFailed_S6_WhenSomethingElseExitsWith0InTheGuardsPlace) {
       "sandbox",
       TarBuilder().file("usr/libexec/sandboxrun/guard", "#!/bin/sh\nexit 0\n", 0555).finish());
   const ServedNamespace space(
-      "other-guard", {.flags = {"--sandbox-image=" + image},
-                      .set = {"images.sandbox.repository=" + image.substr(0, image.find('@'))}});
+      "guard", {.flags = {"--sandbox-image=" + image},
+                .set = {"images.sandbox.repository=" + image.substr(0, image.find('@'))}});
   space.create("r", shell("echo started"));
   const Node status = space.wait_for_end("r", kPatience);
   EXPECT_EQ(condition(status, "Succeeded"), "False GuardFailed") << condition_message(status);
@@ -649,30 +650,32 @@ TEST(Isolation, NetworkIsolationUnavailable_WhereAProbeFoundPoliciesNotEnforced)
   EXPECT_EQ(at(status, "attempts.0.podName"), "");
 }
 
-// --- the slow ones, last
+// --- the slow ones: a suite of its own, so that it comes last
 
-TEST_F(Reasons, ReferenceMissing_ASecretOfTheEnvironment) {
+class SlowReasons : public Reasons {};
+
+TEST_F(SlowReasons, ReferenceMissing_ASecretOfTheEnvironment) {
   const Node status = failure("secret-missing");
   EXPECT_EQ(condition(status, "Succeeded"), "False ReferenceMissing");
   EXPECT_THAT(condition_message(status), AllOf(HasSubstr("absent"), HasSubstr("not found")));
   expect_not_run(status);
 }
 
-TEST_F(Reasons, ReferenceMissing_AConfigMapThatOnlyEventsTell) {
+TEST_F(SlowReasons, ReferenceMissing_AConfigMapThatOnlyEventsTell) {
   const Node status = failure("volume-missing");
   EXPECT_EQ(condition(status, "Succeeded"), "False ReferenceMissing");
   EXPECT_THAT(condition_message(status), AllOf(HasSubstr("absent"), HasSubstr("not found")));
   expect_not_run(status);
 }
 
-TEST_F(Reasons, RuntimeClassUnavailable_AHandlerThatTheNodeLacks) {
+TEST_F(SlowReasons, RuntimeClassUnavailable_AHandlerThatTheNodeLacks) {
   const Node status = failure("handler-missing");
   EXPECT_EQ(condition(status, "Succeeded"), "False RuntimeClassUnavailable");
   EXPECT_THAT(condition_message(status), HasSubstr("no-such-runtime"));
   expect_not_run(status);
 }
 
-TEST_F(Reasons, ImagePullFailed_AfterFiveMinutesWithAnImageThatIsNotThere) {
+TEST_F(SlowReasons, ImagePullFailed_AfterFiveMinutesWithAnImageThatIsNotThere) {
   const Node status = failure("image-missing");
   EXPECT_EQ(condition(status, "Succeeded"), "False ImagePullFailed");
   EXPECT_THAT(condition_message(status), HasSubstr(kNoDigest));
