@@ -51,7 +51,7 @@ kube::Result<Node> Cluster::call(kube::Request request) {
   const std::string description = request.description;
   const auto answer = send(std::move(request));
   if (!answer) return std::unexpected(answer.error());
-  auto node = parse_json(answer->body, kAnswerLimits);
+  auto node = parse_machine_json(answer->body, {}, kAnswerLimits);
   if (!node) {
     return kube::failure(ErrorKind::Malformed,
                          description + ": the answer is no JSON: " + node.error().message);
@@ -155,7 +155,7 @@ kube::Result<std::optional<Cluster::LiveRun>> Cluster::get_run(const kube::Objec
     if (answer.error().kind == ErrorKind::NotFound) return std::nullopt;
     return std::unexpected(answer.error());
   }
-  const auto node = parse_json(answer->body);
+  const auto node = parse_machine_json(answer->body);
   auto view = read_whole_run(answer->body, policy);
   if (!node || !view) {
     const auto& error = node ? view.error() : node.error();

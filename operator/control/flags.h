@@ -24,7 +24,7 @@ struct OperatorOptions {
   std::vector<std::string> watch_namespaces;  ///< empty: the whole cluster
   bool leader_elect = false;
   std::string leader_election_namespace;
-  int max_concurrent_reconciles = 4;
+  int max_concurrent_reconciles = 16;
 
   std::string metrics_address = ":8080";  ///< "0": none
   std::string probe_address = ":8081";    ///< "0": none

@@ -20,7 +20,7 @@ using run::Presence;
 
 // Rendering is pure, so that a failure to read it is a bug.
 Node parse_rendered(const std::string& text) {
-  auto node = parse_json(text, {.max_bytes = 8 * 1024 * 1024, .max_depth = 64});
+  auto node = parse_machine_json(text, {}, {.max_bytes = 8 * 1024 * 1024, .max_depth = 64});
   return node ? std::move(*node) : Node{};
 }
 
@@ -106,7 +106,7 @@ kube::Result<void> Reconciler::look_live(World& world) {
     const auto at = static_cast<std::size_t>(number - 1);
     run::AttemptFacts gone;
     if (at < attempts.size()) {
-      if (auto last = parts_.caches.buried(attempts[at].pod_uid)) gone = std::move(last->facts);
+      if (const auto last = parts_.caches.buried(attempts[at].pod_uid)) gone = last->facts;
     }
     gone.presence = Presence::Absent;
     gone.number = number;

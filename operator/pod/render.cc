@@ -102,7 +102,7 @@ Result<std::string> render_pod(const run::Plan& plan, const PodOptions& options,
   const auto orders = orders_for(plan, options);
   if (!orders) return std::unexpected(orders.error());
   const std::string unsigned_pod = write_pod(plan, options, attempt, *orders, "");
-  const auto node = parse_json(unsigned_pod);
+  const auto node = parse_machine_json(unsigned_pod);
   if (!node) return failure_within("the rendered pod", node.error());
   return write_pod(plan, options, attempt, *orders, pod_hash(*node));
 }

@@ -34,7 +34,7 @@ using test::ServedNamespace;
 const kube::Resource kPods{"", "v1", "pods"};
 const kube::Resource kJobs{"batch", "v1", "jobs"};
 const kube::Resource kRuns{"sandboxrun.dev", "v1alpha1", "sandboxruns"};
-constexpr int kWorkers = 4;  // the operator's default
+constexpr int kWorkers = 16;  // the operator's default
 
 std::unique_ptr<kube::Transport> connect(const test::Cluster& cluster) {
   auto config = kube::load_config({.kubeconfig = cluster.kubeconfig(), .context = ""},
@@ -425,7 +425,7 @@ void make_finished(const ServedNamespace& space, kube::Transport& transport,
            "\"ownerReferences\":{.metadata.ownerReferences}},\"spec\":{.spec}{\"}\"}"});
   std::atomic<int> next{0};
   std::vector<std::jthread> makers;
-  for (int t = 0; t < 2 * kWorkers; ++t) {
+  for (int t = 0; t < kWorkers; ++t) {
     makers.emplace_back([&] {
       for (int i = next++; i < count; i = next++) {
         const std::string name = "r-" + std::to_string(i);
