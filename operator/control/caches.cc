@@ -18,22 +18,31 @@ kube::ReflectorOptions reflector_options(kube::ReflectorOptions base, std::strin
   return base;
 }
 
+bool has_ended(const kube::Cached<CachedRun>& run) {
+  return run.value && std::holds_alternative<EndedRun>(*run.value);
+}
+
 }  // namespace
 
 Caches::Caches(CacheOptions options, kube::Transport& transport, kube::Clock& clock,
                kube::Metrics& metrics, const Log& log)
     : log_(log) {
   if (options.namespaces.empty()) options.namespaces.emplace_back();
+  const IsSpent is_spent = [this](const kube::ObjectName& name, const pod::PodView& pod) {
+    return this->is_spent(name, pod);
+  };
   for (const std::string& each : options.namespaces) {
     auto runs = reflector_options(options.reflector, "sandboxruns", kRuns, each);
     auto pods = reflector_options(options.reflector, "pods", kPods, each);
     pods.selection.label_selector = pod::kRunUidLabel;
+    // What is kept of a pod depends on its run.
+    pods.begin_when = [this, each] { return scopes_.find(each)->second->runs.store().is_synced(); };
     auto policies = reflector_options(options.reflector, "networkpolicies", kPolicies, each);
     policies.selection.label_selector = pod::kNetworkLabel;
     scopes_.emplace(each,
                     std::unique_ptr<Scope>(new Scope{
                         {std::move(runs), run_decoder(options.policy), transport, clock, metrics},
-                        {std::move(pods), pod_decoder(), transport, clock, metrics},
+                        {std::move(pods), pod_decoder(is_spent), transport, clock, metrics},
                         {std::move(policies), policy_decoder(), transport, clock, metrics}}));
   }
 }
@@ -58,17 +67,15 @@ void Caches::start(OnChange on_change, std::function<void(const kube::Error&)> o
             }};
   };
   for (auto& [name, scope] : scopes_) {
-    scope->runs.start(
-        [this](const kube::StoreEvent<RunView>& event) {
-          on_change_(event.meta().name, event.initial);
-        },
+    Scope& own = *scope;
+    own.runs.start(
+        [this, &own](const kube::StoreEvent<CachedRun>& event) { run_changed(own, event); },
         hooks("sandboxruns"));
-    scope->pods.start([this](const kube::StoreEvent<pod::PodView>& event) { pod_changed(event); },
-                      hooks("pods"));
-    scope->policies.start(
-        [this, &runs = *scope](const kube::StoreEvent<PolicyView>& event) {
-          policy_changed(runs, event);
-        },
+    own.pods.start(
+        [this, &own](const kube::StoreEvent<CachedPod>& event) { pod_changed(own, event); },
+        hooks("pods"));
+    own.policies.start(
+        [this, &own](const kube::StoreEvent<PolicyView>& event) { policy_changed(own, event); },
         hooks("networkpolicies"));
   }
 }
@@ -97,14 +104,17 @@ const Caches::Scope* Caches::scope(const std::string& namespace_name) const {
   return found == scopes_.end() ? nullptr : found->second.get();
 }
 
-Caches::RunObject Caches::find_run(const kube::ObjectName& name) const {
+std::shared_ptr<const FoundRun> Caches::find_run(const kube::ObjectName& name) const {
   const Scope* found = scope(name.namespace_name);
-  return found == nullptr ? nullptr : found->runs.store().find(name);
+  const auto run = found == nullptr ? nullptr : found->runs.store().find(name);
+  if (!run) return nullptr;
+  return std::make_shared<const FoundRun>(FoundRun{run->meta, view_of(*run)});
 }
 
-Caches::PodObject Caches::find_pod(const kube::ObjectName& name) const {
+CachedPod Caches::find_pod(const kube::ObjectName& name) const {
   const Scope* found = scope(name.namespace_name);
-  return found == nullptr ? nullptr : found->pods.store().find(name);
+  const auto pod = found == nullptr ? nullptr : found->pods.store().find(name);
+  return pod ? pod->value.value_or(nullptr) : nullptr;
 }
 
 std::uint64_t Caches::seen_runs(const std::string& namespace_name) const {
@@ -117,12 +127,18 @@ std::uint64_t Caches::seen_pods(const std::string& namespace_name) const {
   return found == nullptr ? 0 : found->pods.store().seen_version();
 }
 
-std::vector<Caches::RunObject> Caches::runs() const {
-  std::vector<RunObject> out;
+std::size_t Caches::count_runs() const {
+  std::size_t out = 0;
+  for (const auto& [name, scope] : scopes_) out += scope->runs.store().size();
+  return out;
+}
+
+std::vector<FoundRun> Caches::active_runs() const {
+  std::vector<FoundRun> out;
   for (const auto& [name, scope] : scopes_) {
-    auto some = scope->runs.store().all();
-    out.insert(out.end(), std::make_move_iterator(some.begin()),
-               std::make_move_iterator(some.end()));
+    for (const auto& run : scope->runs.store().all()) {
+      if (run->value && !has_ended(*run)) out.push_back({run->meta, view_of(*run)});
+    }
   }
   return out;
 }
@@ -144,11 +160,10 @@ std::vector<Caches::PolicyObject> Caches::policies() const {
   return out;
 }
 
-std::optional<pod::PodView> Caches::buried(std::string_view pod_uid) const {
+CachedPod Caches::buried(std::string_view pod_uid) const {
   const std::lock_guard lock(mutex_);
   const auto found = buried_.find(pod_uid);
-  if (found == buried_.end()) return std::nullopt;
-  return found->second;
+  return found == buried_.end() ? nullptr : found->second;
 }
 
 void Caches::policy_changed(const Scope& scope, const kube::StoreEvent<PolicyView>& event) {
@@ -159,29 +174,68 @@ void Caches::policy_changed(const Scope& scope, const kube::StoreEvent<PolicyVie
   };
   if (event.kind == Kind::Updated && rules(event.before) == rules(event.after)) return;
   const std::string& namespace_name = event.meta().name.namespace_name;
-  for (const RunObject& run : scope.runs.store().all()) {
-    if (run->meta.name.namespace_name == namespace_name && run->value && !run->value->ended) {
+  for (const auto& run : scope.runs.store().all()) {
+    if (run->meta.name.namespace_name == namespace_name && run->value && !has_ended(*run)) {
       on_change_(run->meta.name, event.initial);
     }
   }
 }
 
-void Caches::pod_changed(const kube::StoreEvent<pod::PodView>& event) {
-  const auto& object = event.after && event.after->value ? event.after : event.before;
-  if (!object || !object->value) return;
-  const pod::PodView& view = *object->value;
-  if (event.kind == kube::StoreEvent<pod::PodView>::Kind::Deleted) {
-    const std::lock_guard lock(mutex_);
-    if (burials_.size() < kMaxBuried) {
-      burials_.push_back(view.facts.uid);
-    } else {
-      buried_.erase(std::exchange(burials_[next_burial_], view.facts.uid));
-      next_burial_ = (next_burial_ + 1) % kMaxBuried;
+bool Caches::is_spent(const kube::ObjectName& name, const pod::PodView& pod) const {
+  if (!pod.facts.over || pod.run_name.empty()) return false;
+  const Scope* found = scope(name.namespace_name);
+  const auto run = found->runs.store().find({name.namespace_name, pod.run_name});
+  return run && run->meta.uid == pod.run_uid && has_ended(*run);
+}
+
+// Called after either of the two has changed, so that whoever comes second sees both.
+void Caches::spend(Scope& scope, const kube::ObjectName& pod) {
+  const auto held = scope.pods.store().find(pod);
+  if (!held || !held->value || !*held->value || !is_spent(pod, **held->value)) return;
+  auto empty = std::make_shared<kube::Cached<CachedPod>>();
+  empty->meta = held->meta;
+  empty->value = nullptr;
+  scope.pods.replace(held, std::move(empty));
+}
+
+void Caches::run_changed(Scope& scope, const kube::StoreEvent<CachedRun>& event) {
+  const kube::ObjectMeta& meta = event.meta();
+  if (event.after && has_ended(*event.after)) {
+    const auto& attempts = std::get<EndedRun>(*event.after->value).attempts;
+    for (std::size_t at = 0; at < attempts.size(); ++at) {
+      const auto& [namespace_name, name] = meta.name;
+      spend(scope, {namespace_name,
+                    pod::pod_name(namespace_name, name, meta.uid, static_cast<int>(at) + 1)});
+      const std::lock_guard lock(mutex_);
+      buried_.erase(attempts[at].pod_uid);
     }
-    buried_.insert_or_assign(view.facts.uid, view);
   }
-  if (!view.run_name.empty()) {
-    on_change_({object->meta.name.namespace_name, view.run_name}, event.initial);
+  on_change_(meta.name, event.initial);
+}
+
+void Caches::bury(const CachedPod& pod) {
+  const std::string& uid = pod->facts.uid;
+  const std::lock_guard lock(mutex_);
+  if (burials_.size() < kMaxBuried) {
+    burials_.push_back(uid);
+  } else {
+    buried_.erase(std::exchange(burials_[next_burial_], uid));
+    next_burial_ = (next_burial_ + 1) % kMaxBuried;
+  }
+  buried_.insert_or_assign(uid, pod);
+}
+
+void Caches::pod_changed(Scope& scope, const kube::StoreEvent<CachedPod>& event) {
+  const auto& object = event.after && event.after->value ? event.after : event.before;
+  if (!object || !object->value || !*object->value) return;
+  const CachedPod view = *object->value;
+  if (event.kind == kube::StoreEvent<CachedPod>::Kind::Deleted) {
+    bury(view);
+  } else {
+    spend(scope, object->meta.name);
+  }
+  if (!view->run_name.empty()) {
+    on_change_({object->meta.name.namespace_name, view->run_name}, event.initial);
   }
 }
 

@@ -125,7 +125,7 @@ Result<void> Operator::run(const std::stop_token& stop) {
       });
   if (!wait_for_caches(stop)) return {};
   parts_.health.set_synced(true);
-  parts_.log.info("the caches are filled", {{"runs", caches_.runs().size()}});
+  parts_.log.info("the caches are filled", {{"runs", caches_.count_runs()}});
 
   if (elector && !elector->acquire(stop)) return {};
   const bool lost = !lead(elector.get(), stop);
@@ -222,8 +222,8 @@ bool Operator::probe_once(IsolationProbe& probe, const std::stop_token& stop) {
   }
   if (!isolation_.take(found)) return definite;
   publish_isolation();
-  for (const auto& run : caches_.runs()) {
-    if (run->value && !run->value->ended) queue_.add(run->meta.name, kube::Lane::Background);
+  for (const FoundRun& run : caches_.active_runs()) {
+    queue_.add(run.meta.name, kube::Lane::Background);
   }
   return definite;
 }
@@ -310,9 +310,7 @@ void Operator::work_on(const kube::ObjectName& key, const std::stop_token& calls
 void Operator::measure() {
   queue_.publish_metrics();
   std::map<run::Reason, double> stages;
-  for (const auto& object : caches_.runs()) {
-    if (object->value && !object->value->ended) stages[object->value->status.reason()] += 1;
-  }
+  for (const FoundRun& run : caches_.active_runs()) stages[run.value->status.reason()] += 1;
   parts_.metrics.clear(metric::kRuns);
   for (const auto& [reason, number] : stages) {
     parts_.metrics.set(metric::kRuns, MetricsRegistry::Labels{std::string(run::to_string(reason))},

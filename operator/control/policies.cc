@@ -78,12 +78,11 @@ kube::Result<void> PolicyKeeper::apply(const run::Plan& plan, Cluster& cluster,
 
 std::set<PolicyKeeper::Key> PolicyKeeper::needed_by_runs() const {
   std::set<Key> out;
-  for (const auto& object : caches_.runs()) {
-    if (!object->value || object->value->ended) continue;
-    const run::SandboxRun& run = object->value->run;
+  for (const FoundRun& found : caches_.active_runs()) {
+    const run::SandboxRun& run = found.value->run;
     if (run.spec.network.mode != run::NetworkMode::Egress) continue;
-    out.insert({object->meta.name.namespace_name,
-                "sandboxrun-" + pod::network_class(run::make_plan(run))});
+    out.insert(
+        {found.meta.name.namespace_name, "sandboxrun-" + pod::network_class(run::make_plan(run))});
   }
   return out;
 }

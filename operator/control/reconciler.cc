@@ -186,9 +186,9 @@ void Reconciler::observe(World& world) {
   const auto at = static_cast<std::size_t>(number - 1);
   const bool recorded = at < world.status.attempts.size();
   const auto pod = parts_.caches.find_pod(world.pod_key());
-  if (!pod || !pod->value || pod->value->run_uid != world.meta().uid) return;
+  if (!pod || pod->run_uid != world.meta().uid) return;
   if (!recorded && !world.cached->value->ended) return;
-  const pod::PodView& view = *pod->value;
+  const pod::PodView& view = *pod;
   world.facts = view.facts;
   world.facts.number = number;
   world.pod_version = view.resource_version;

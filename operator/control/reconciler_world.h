@@ -14,7 +14,7 @@ namespace sandboxrun::control {
 struct Reconciler::World {
   kube::ObjectName key;
   const ScopedLog& log;
-  Caches::RunObject cached;
+  std::shared_ptr<const FoundRun> cached;
   Cluster cluster;
 
   run::Plan plan;

@@ -13,25 +13,47 @@ namespace {
 /// Half of an object's text, and nothing of it is used.
 constexpr std::array<std::string_view, 2> kLeftOut = {"metadata", "managedFields"};
 
-// An edit, a deletion or its age are all that can still concern it.
-void leave_out_what_ended(RunView& view) {
-  run::Spec kept;
-  kept.managed_by = std::move(view.run.spec.managed_by);
-  kept.ttl_seconds_after_finished = view.run.spec.ttl_seconds_after_finished;
-  kept.suspend = view.run.spec.suspend;
-  kept.cancel = view.run.spec.cancel;
-  view.run.spec = std::move(kept);
-  view.errors.clear();
-
-  run::Status status;
-  status.observed_generation = view.status.observed_generation;
-  status.attempts = std::move(view.status.attempts);
-  if (const auto* succeeded = view.status.find(run::ConditionType::Succeeded)) {
-    status.conditions.push_back(*succeeded);
-    status.conditions.back().message.clear();
-    status.conditions.back().message.shrink_to_fit();
+EndedRun what_ended(RunView view) {
+  EndedRun out{.generation = view.run.metadata.generation,
+               .created = view.run.metadata.creation_timestamp,
+               .deleted = view.run.metadata.deletion_timestamp,
+               .managed_by = std::move(view.run.spec.managed_by),
+               .ttl_seconds_after_finished = view.run.spec.ttl_seconds_after_finished,
+               .suspend = view.run.spec.suspend,
+               .cancel = view.run.spec.cancel,
+               .observed_generation = view.status.observed_generation,
+               .succeeded = *view.status.find(run::ConditionType::Succeeded),
+               .attempts = {}};
+  out.succeeded.message.clear();
+  out.succeeded.message.shrink_to_fit();
+  out.attempts.reserve(view.status.attempts.size());
+  for (run::AttemptStatus& each : view.status.attempts) {
+    out.attempts.push_back({.pod_uid = std::move(each.pod_uid), .finish = each.finish});
   }
-  view.status = std::move(status);
+  return out;
+}
+
+RunView whole_view(const kube::ObjectMeta& meta, const EndedRun& ended) {
+  RunView view;
+  view.ended = true;
+  view.run.metadata = {.name = meta.name.name,
+                       .namespace_name = meta.name.namespace_name,
+                       .uid = meta.uid,
+                       .generation = ended.generation,
+                       .creation_timestamp = ended.created,
+                       .deletion_timestamp = ended.deleted};
+  view.run.spec.managed_by = ended.managed_by;
+  view.run.spec.ttl_seconds_after_finished = ended.ttl_seconds_after_finished;
+  view.run.spec.suspend = ended.suspend;
+  view.run.spec.cancel = ended.cancel;
+  view.status.observed_generation = ended.observed_generation;
+  view.status.conditions.push_back(ended.succeeded);
+  for (const EndedRun::Attempt& each : ended.attempts) {
+    run::AttemptStatus& attempt = view.status.attempts.emplace_back();
+    attempt.pod_uid = each.pod_uid;
+    attempt.finish = each.finish;
+  }
+  return view;
 }
 
 // An empty list in a map says what its absence says. In a list nothing is left out: a rule without
@@ -85,23 +107,37 @@ Result<RunView> read_whole_run(std::string_view json, const run::Policy& policy)
   return view;
 }
 
-Result<RunView> read_run(std::string_view json, const run::Policy& policy) {
-  auto view = read_whole_run(json, policy);
-  if (view && view->ended) leave_out_what_ended(*view);
-  return view;
+CachedRun cached_run(RunView view) {
+  if (view.ended) return what_ended(std::move(view));
+  return std::make_shared<const RunView>(std::move(view));
 }
 
-kube::Decoder<RunView> run_decoder(run::Policy policy) {
-  return [policy = std::move(policy)](const kube::ObjectMeta&, std::string_view json) {
-    return read_run(json, policy);
+std::shared_ptr<const RunView> view_of(const kube::Cached<CachedRun>& run) {
+  if (!run.value) return nullptr;
+  if (const auto* ended = std::get_if<EndedRun>(&*run.value)) {
+    return std::make_shared<const RunView>(whole_view(run.meta, *ended));
+  }
+  return std::get<std::shared_ptr<const RunView>>(*run.value);
+}
+
+kube::Decoder<CachedRun> run_decoder(run::Policy policy) {
+  return [policy = std::move(policy)](const kube::ObjectMeta&,
+                                      std::string_view json) -> Result<CachedRun> {
+    auto view = read_whole_run(json, policy);
+    if (!view) return std::unexpected(view.error());
+    return cached_run(std::move(*view));
   };
 }
 
-kube::Decoder<pod::PodView> pod_decoder() {
-  return [](const kube::ObjectMeta&, std::string_view json) -> Result<pod::PodView> {
+kube::Decoder<CachedPod> pod_decoder(IsSpent is_spent) {
+  return [is_spent = std::move(is_spent)](const kube::ObjectMeta& meta,
+                                          std::string_view json) -> Result<CachedPod> {
     const auto document = parse_machine_json(json, kLeftOut);
     if (!document) return std::unexpected(document.error());
-    return pod::observe(*document);
+    auto view = pod::observe(*document);
+    if (!view) return std::unexpected(view.error());
+    if (is_spent(meta.name, *view)) return nullptr;
+    return std::make_shared<const pod::PodView>(std::move(*view));
   };
 }
 

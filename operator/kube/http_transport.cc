@@ -179,6 +179,15 @@ class HttpTransport : public Transport {
     return response;
   }
 
+  Result<void> download(const Request& request, const PieceSink& sink,
+                        std::stop_token stop) override {
+    const auto outcome = call(request, request.deadline, sink, nullptr, stop);
+    if (!outcome) return std::unexpected(outcome.error());
+    const bool left = outcome->end == WireOutcome::End::Stopped;
+    if (left || outcome->end == WireOutcome::End::Complete) return {};
+    return std::unexpected(broken(request, *outcome));
+  }
+
   Result<StreamEnd> stream(const Request& request, const LineSink& sink,
                            std::stop_token stop) override {
     LineSplitter splitter(options_.max_line_bytes);

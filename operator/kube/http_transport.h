@@ -20,9 +20,9 @@ struct CallOutcome {
 
 struct HttpTransportOptions {
   std::string user_agent = "sandboxrun";
-  std::size_t max_response_bytes = 256u << 20;  ///< a list of 10,000 pods is about 60 MB
-  std::size_t max_error_bytes = 1u << 20;       ///< of a body that is not 2xx
-  std::size_t max_line_bytes = 8u << 20;        ///< of a stream; etcd's own limit is 1.5 MiB
+  std::size_t max_response_bytes = 32u << 20;  ///< of roundtrip; lists may be longer
+  std::size_t max_error_bytes = 1u << 20;      ///< of a body that is not 2xx
+  std::size_t max_line_bytes = 8u << 20;       ///< of a stream; etcd's own limit is 1.5 MiB
   /// Age at which connections are given up, so that calls spread over several API servers again;
   /// up to a fifth is added at random.
   std::chrono::milliseconds max_client_age{600000};

@@ -123,15 +123,8 @@ std::optional<std::string> scan_object(Scanner& scanner, Member&& member) {
   return std::nullopt;
 }
 
-bool scan_items(Scanner& scanner, std::vector<std::string_view>& items) {
-  if (!scanner.take('[')) return scanner.value() == "null";  // Go's nil slice
-  if (scanner.take(']')) return true;
-  do {
-    const auto item = scanner.value();
-    if (!item) return false;
-    items.push_back(*item);
-  } while (scanner.take(','));
-  return scanner.take(']');
+bool is_space(char c) {
+  return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
 }  // namespace
@@ -164,28 +157,170 @@ std::optional<std::string> scan_members(std::string_view object, const MemberSin
   });
 }
 
-std::expected<ListParts, std::string> scan_list(std::string_view body) {
-  Scanner scanner(body);
-  ListParts parts;
-  std::string_view metadata;
-  auto problem = scan_object(scanner, [&](std::string_view name, Scanner& rest) {
-    if (name == "items") return scan_items(rest, parts.items);
-    const auto value = rest.value();
-    if (!value) return false;
-    if (name == "metadata") metadata = *value;
-    return true;
-  });
-  if (!problem && !scanner.at_end()) problem = "something follows the list";
-  if (problem) return std::unexpected(std::move(*problem));
-  const auto node = parse_json(metadata.empty() ? "{}" : metadata);
+std::optional<std::string> ListSplitter::push(std::string_view piece, const ItemSink& sink) {
+  text_.append(piece);
+  while (!problem_) {
+    while (!in_value_ && at_ < text_.size() && is_space(text_[at_])) ++at_;
+    if (at_ == text_.size() || !step(sink)) break;
+  }
+  const std::size_t used = in_value_ ? begin_ : at_;
+  text_.erase(0, used);
+  at_ -= used;
+  begin_ = 0;
+  if (text_.size() > kMaxItemBytes) {
+    fail("it has an item of more than " + std::to_string(kMaxItemBytes) + " bytes");
+  }
+  return problem_;
+}
+
+std::expected<ListSplitter::Head, std::string> ListSplitter::finish() const {
+  if (problem_) return std::unexpected(*problem_);
+  if (expected_ == Expected::List) return std::unexpected("not a JSON object");
+  if (expected_ != Expected::Nothing) return std::unexpected("it has no end");
+  const auto node = parse_json(metadata_.empty() ? "{}" : metadata_);
   if (!node) return std::unexpected("its metadata: " + node.error().message);
   const auto text = [&](std::string_view name) {
     const Node* found = node->find(name);
     return found != nullptr && found->kind == Node::Kind::String ? found->text : std::string();
   };
-  parts.resource_version = text("resourceVersion");
-  parts.continue_token = text("continue");
-  return parts;
+  return Head{text("resourceVersion"), text("continue")};
+}
+
+// Takes one token. False: it needs more text, or there is a problem.
+bool ListSplitter::step(const ItemSink& sink) {
+  const char c = text_[at_];
+  switch (expected_) {
+    case Expected::List:
+      return c == '{' ? goes_on(Expected::FirstName) : fail("not a JSON object");
+    case Expected::FirstName:
+      if (!in_value_ && c == '}') return goes_on(Expected::Nothing);
+      [[fallthrough]];
+    case Expected::Name: {
+      if (!in_value_ && c != '"') return fail("a member of the list has no name");
+      const auto name = value();
+      if (!name) return false;
+      name_ = name->substr(1, name->size() - 2);
+      expected_ = Expected::Colon;
+      return true;
+    }
+    case Expected::Colon:
+      return c == ':' ? goes_on(Expected::Value) : fail("a member of the list has no value");
+    case Expected::Value: {
+      const bool items = name_ == "items";
+      if (items && !in_value_ && c == '[') return goes_on(Expected::FirstItem);
+      const auto whole = value();
+      if (!whole) return false;
+      // Go writes a nil slice as null.
+      if (items && *whole != "null") return fail("its items are not a list");
+      if (name_ == "metadata") metadata_ = *whole;
+      expected_ = Expected::EndOfMember;
+      return true;
+    }
+    case Expected::EndOfMember:
+      if (c == ',') return goes_on(Expected::Name);
+      return c == '}' ? goes_on(Expected::Nothing) : fail("its members are not apart");
+    case Expected::FirstItem:
+      if (!in_value_ && c == ']') return goes_on(Expected::EndOfMember);
+      [[fallthrough]];
+    case Expected::Item: {
+      const auto item = value();
+      if (!item) return false;
+      sink(*item);
+      expected_ = Expected::EndOfItem;
+      return true;
+    }
+    case Expected::EndOfItem:
+      if (c == ',') return goes_on(Expected::Item);
+      return c == ']' ? goes_on(Expected::EndOfMember) : fail("its items are not apart");
+    case Expected::Nothing:
+      break;
+  }
+  return fail("something follows the list");
+}
+
+bool ListSplitter::fail(std::string what) {
+  problem_ = std::move(what);
+  return false;
+}
+
+bool ListSplitter::goes_on(Expected next) {
+  ++at_;
+  expected_ = next;
+  return true;
+}
+
+// The whole value that begins here or has begun already, if its end has come.
+std::optional<std::string_view> ListSplitter::value() {
+  if (!in_value_) {
+    in_value_ = true;
+    in_string_ = false;
+    depth_ = 0;
+    begin_ = at_;
+  }
+  if (!find_end_of_value()) return std::nullopt;
+  in_value_ = false;
+  if (at_ == begin_) {
+    fail("a value is missing");
+    return std::nullopt;
+  }
+  return std::string_view(text_).substr(begin_, at_ - begin_);
+}
+
+// Counts brackets only: whether they are of one kind is for the decoder to say.
+bool ListSplitter::find_end_of_value() {
+  while (at_ < text_.size()) {
+    if (in_string_) {
+      if (!find_end_of_string()) return false;
+      if (depth_ == 0) return true;
+      continue;
+    }
+    switch (text_[at_]) {
+      case '"':
+        in_string_ = true;
+        break;
+      case '{':
+      case '[':
+        ++depth_;
+        break;
+      case '}':
+      case ']':
+        if (depth_ == 0) return true;  // of a number or a word
+        if (--depth_ == 0) {
+          ++at_;
+          return true;
+        }
+        break;
+      case ',':
+      case ' ':
+      case '\n':
+      case '\r':
+      case '\t':
+        if (depth_ == 0) return true;
+        break;
+      default:
+        break;
+    }
+    ++at_;
+  }
+  return false;
+}
+
+// Looks for quotes by memchr, which is many bytes at a time, and then whether they are escaped; the
+// string's own first quote ends the look back.
+bool ListSplitter::find_end_of_string() {
+  while (true) {
+    at_ = text_.find('"', at_);
+    if (at_ == std::string::npos) {
+      at_ = text_.size();
+      return false;
+    }
+    std::size_t slashes = 0;
+    while (text_[at_ - slashes - 1] == '\\') ++slashes;
+    ++at_;
+    if (slashes % 2 != 0) continue;
+    in_string_ = false;
+    return true;
+  }
 }
 
 }  // namespace sandboxrun::kube

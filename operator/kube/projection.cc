@@ -140,6 +140,8 @@ struct WatchReader::Reading {
 struct WatchReader::Parts {
   sj::ondemand::parser parser;
   std::string buffer;
+  ListSplitter list;
+  std::size_t list_items = 0;
 };
 
 WatchReader::WatchReader() : parts_(std::make_unique<Parts>()) {}
@@ -199,25 +201,26 @@ Input WatchReader::read_event(std::string_view line) {
   return event;
 }
 
-Result<WatchReader::List> WatchReader::read_list(std::string_view body) {
-  auto parts = scan_list(body);
-  if (!parts) return std::unexpected(malformed("The list cannot be read: " + parts.error()));
-  List list;
-  list.page.items.reserve(parts->items.size());
-  // A list's metadata has what an object's has, and the token.
-  list.page.resource_version = std::move(parts->resource_version);
-  list.page.continue_token = std::move(parts->continue_token);
-  for (std::size_t i = 0; i < parts->items.size(); ++i) {
+Result<void> WatchReader::read_list(std::string_view piece, const ListSink& sink) {
+  const auto problem = parts_->list.push(piece, [&](std::string_view json) {
+    const std::size_t number = parts_->list_items++;
     Reading reading;
-    auto problem = read_metadata(parts->items[i], reading);
-    if (problem.empty() && reading.meta.name.name.empty()) problem = "it has no metadata.name";
-    if (!problem.empty()) {
-      list.skipped.push_back("item " + std::to_string(i) + " of the list: " + problem);
-      continue;
-    }
-    list.page.items.push_back({std::move(reading.meta), parts->items[i]});
-  }
-  return list;
+    auto why = read_metadata(json, reading);
+    if (why.empty() && reading.meta.name.name.empty()) why = "it has no metadata.name";
+    if (why.empty()) return sink.item({std::move(reading.meta), json});
+    sink.skipped("item " + std::to_string(number) + " of the list: " + why);
+  });
+  if (problem) return std::unexpected(malformed("The list cannot be read: " + *problem));
+  return {};
+}
+
+Result<ListPage> WatchReader::end_list() {
+  parts_->list_items = 0;
+  auto head = std::exchange(parts_->list, {}).finish();
+  if (!head) return std::unexpected(malformed("The list cannot be read: " + head.error()));
+  return ListPage{.resource_version = std::move(head->resource_version),
+                  .continue_token = std::move(head->continue_token),
+                  .items = {}};
 }
 
 }  // namespace sandboxrun::kube

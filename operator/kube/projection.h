@@ -36,7 +36,7 @@ struct Cached {
   std::string error;
 };
 
-/// Reads the lines of a watch and the bodies of lists.
+/// Reads the lines of a watch and the bodies of lists, which come in pieces.
 /// Guarantees: what it gives holds views into the text that was given, and nothing of its own;
 /// fields may come in any order.
 /// Caveats: not thread safe; keeps a buffer as large as the largest line so far.
@@ -50,12 +50,16 @@ class WatchReader {
   /// One event: WatchItem, Bookmark, WatchError, or Unreadable.
   Input read_event(std::string_view line);
 
-  /// The body of a list. An item without readable metadata is left out and named in `skipped`.
-  struct List {
-    ListPage page;
-    std::vector<std::string> skipped;
+  /// What becomes of a list's items: each with its metadata, its JSON valid during the call; or,
+  /// if that cannot be read, which one it is and why.
+  struct ListSink {
+    std::function<void(Item)> item;
+    std::function<void(const std::string& why)> skipped;
   };
-  Result<List> read_list(std::string_view body);
+  /// A piece of the body of a list. Errors: Malformed; then end_list() must follow.
+  Result<void> read_list(std::string_view piece, const ListSink& sink);
+  /// The body is over, wherever it has got to. Gives the page that the items were on, without them.
+  Result<ListPage> end_list();
 
   /// The same text followed by kJsonPadding readable bytes, valid until the next call.
   std::string_view padded(std::string_view text);

@@ -63,27 +63,37 @@ struct WatchLoop::Session {
                                       {.resource_version = call.resource_version,
                                        .limit = call.limit,
                                        .continue_token = call.continue_token});
-    const auto response = loop.transport_.roundtrip(request, stop);
+    std::size_t items = 0;
+    const WatchReader::ListSink sink{.item =
+                                         [&](Item item) {
+                                           ++items;
+                                           advance(ListItem{std::move(item)});
+                                         },
+                                     .skipped =
+                                         [this](const std::string& why) {
+                                           if (hooks.on_bad_object) hooks.on_bad_object({}, why);
+                                         }};
+    Result<void> readable;
+    const auto taken = loop.transport_.download(
+        request,
+        [&](std::string_view piece) {
+          readable = reader.read_list(piece, sink);
+          return readable && !stop.stop_requested();
+        },
+        stop);
+    auto page = reader.end_list();
     if (stop.stop_requested()) return;
     loop.metrics_.add(metric::kReflectorLists, name, 1);
     loop.metrics_.observe(metric::kReflectorListDuration, name,
                           seconds_between(begun, loop.clock_.now()));
-    if (!response) {
-      advance(CallFailed{response.error()});
-      return;
-    }
-    auto list = reader.read_list(response->body);
-    if (!list) {
-      advance(CallFailed{list.error()});
-      return;
-    }
-    for (const auto& why : list->skipped) {
-      if (hooks.on_bad_object) hooks.on_bad_object({}, why);
-    }
-    loop.metrics_.observe(metric::kReflectorItemsPerList, name,
-                          static_cast<double>(list->page.items.size()));
-    advance(std::move(list->page));
+    if (!taken) return fail(taken.error());
+    if (!readable) return fail(readable.error());
+    if (!page) return fail(page.error());
+    loop.metrics_.observe(metric::kReflectorItemsPerList, name, static_cast<double>(items));
+    advance(std::move(*page));
   }
+
+  void fail(const Error& error) { advance(CallFailed{error}); }
 
   std::chrono::seconds watch_time() {
     const auto& options = loop.options_;
@@ -164,6 +174,9 @@ void WatchLoop::run(const OnChange& on_change, const ReflectorHooks& hooks,
                   .stop = stop,
                   .state = {.watch_list = options_.watch_list},
                   .backoff = Backoff(options_.backoff, [this] { return random_(); })};
+  while (options_.begin_when && !options_.begin_when()) {
+    if (!clock_.sleep(std::chrono::milliseconds(10), stop)) return;
+  }
   while (!stop.stop_requested()) {
     const Call call = next_call(session.state);
     if (const auto* list = std::get_if<ListCall>(&call)) {

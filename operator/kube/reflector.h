@@ -29,6 +29,8 @@ struct ReflectorOptions {
   std::chrono::seconds max_watch{290};
   /// How long a WatchList may take to give all objects before they are listed instead.
   std::chrono::milliseconds initial_patience{10000};
+  /// If set, the first call is made once this is true; looked at every 10 ms.
+  std::function<bool()> begin_when;
 };
 
 /// What a reflector reports besides objects. Both are called on its own thread.
@@ -90,6 +92,11 @@ class Reflector {
   void stop() { thread_.request_stop(); }
 
   const Store<T>& store() const { return store_; }
+
+  /// See Store::replace.
+  bool replace(const typename Store<T>::Object& held, typename Store<T>::Object other) {
+    return store_.replace(held, std::move(other));
+  }
 
  private:
   using Object = typename Store<T>::Object;

@@ -7,7 +7,6 @@
 #include <mutex>
 #include <shared_mutex>
 #include <string_view>
-#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -37,7 +36,7 @@ struct StoreEvent {
 /// was read stays valid and unchanged for as long as it is held; an object that did not change
 /// keeps its projection through a relist. After the return of a write that stored version v,
 /// seen_version() >= v, and a reader that saw that value sees everything up to it.
-/// Assumptions: one writer at a time (a Reflector).
+/// Assumptions: one writer at a time (a Reflector), replace() apart.
 /// Caveats: it lags behind the server; WriteGate tells by how much for one's own writes.
 template <typename T>
 class Store {
@@ -48,27 +47,18 @@ class Store {
   /// The object, or nullptr.
   Object find(const ObjectName& name) const {
     const std::shared_lock lock(mutex_);
-    return find_in(content_.objects, name);
-  }
-
-  /// The objects whose controller has this uid, in no order.
-  std::vector<Object> owned_by(std::string_view owner_uid) const {
-    const std::shared_lock lock(mutex_);
-    std::vector<Object> found;
-    auto [first, last] = content_.by_owner.equal_range(owner_uid);
-    for (; first != last; ++first) found.push_back(first->second);
-    return found;
+    return find_in(content_, name);
   }
 
   /// All of them, in no order.
   std::vector<Object> all() const {
     const std::shared_lock lock(mutex_);
-    return {content_.objects.begin(), content_.objects.end()};
+    return {content_.begin(), content_.end()};
   }
 
   std::size_t size() const {
     const std::shared_lock lock(mutex_);
-    return content_.objects.size();
+    return content_.size();
   }
 
   /// True once all objects were there.
@@ -83,6 +73,17 @@ class Store {
     return seen_;
   }
 
+  /// Puts an equivalent, smaller projection in the place of `held`, unless the store holds another
+  /// one by now. False: it does. No event comes of it. From any thread.
+  bool replace(const Object& held, Object other) {
+    const std::unique_lock lock(mutex_);
+    const auto found = content_.find(held->meta.name);
+    if (found == content_.end() || *found != held) return false;
+    content_.erase(found);
+    content_.insert(std::move(other));
+    return true;
+  }
+
   // The writer's side.
 
   /// All objects follow, by stage(); readers see the old ones until commit().
@@ -92,7 +93,7 @@ class Store {
 
   /// Puts what was staged in place of everything. Gives what that changed.
   std::vector<Event> commit(std::string_view version) {
-    Content old = std::exchange(staged_, {});
+    Objects old = std::exchange(staged_, {});
     {
       const std::unique_lock lock(mutex_);
       std::swap(content_, old);
@@ -140,46 +141,34 @@ class Store {
     bool operator()(const auto& a, const auto& b) const { return name(a) == name(b); }
   };
   using Objects = std::unordered_set<Object, Hash, Same>;
-  struct Content {
-    Objects objects;
-    // Each key is a view into the object beside it.
-    std::unordered_multimap<std::string_view, Object> by_owner;
-  };
 
   static Object find_in(const Objects& objects, const ObjectName& name) {
     const auto found = objects.find(name);
     return found == objects.end() ? nullptr : *found;
   }
 
-  static Object take(Content& content, const ObjectName& name) {
-    const auto found = content.objects.find(name);
-    if (found == content.objects.end()) return nullptr;
+  static Object take(Objects& objects, const ObjectName& name) {
+    const auto found = objects.find(name);
+    if (found == objects.end()) return nullptr;
     Object object = *found;
-    content.objects.erase(found);
-    auto [first, last] = content.by_owner.equal_range(object->meta.owner_uid);
-    const auto entry =
-        std::find_if(first, last, [&](const auto& pair) { return pair.second == object; });
-    if (entry != last) content.by_owner.erase(entry);
+    objects.erase(found);
     return object;
   }
 
-  static void put(Content& content, Object object) {
-    take(content, object->meta.name);
-    if (!object->meta.owner_uid.empty()) {
-      content.by_owner.emplace(object->meta.owner_uid, object);
-    }
-    content.objects.insert(std::move(object));
+  static void put(Objects& objects, Object object) {
+    take(objects, object->meta.name);
+    objects.insert(std::move(object));
   }
 
   void see(std::string_view version) {
     if (const auto number = version_number(version)) seen_ = std::max(seen_, *number);
   }
 
-  // Only the writer changes content_, so it may read it without the lock.
-  std::vector<Event> changes_since(const Content& old) const {
+  std::vector<Event> changes_since(const Objects& old) const {
+    const std::shared_lock lock(mutex_);
     std::vector<Event> events;
-    for (const Object& object : content_.objects) {
-      auto before = find_in(old.objects, object->meta.name);
+    for (const Object& object : content_) {
+      auto before = find_in(old, object->meta.name);
       if (before == object) continue;
       if (before && before->meta.uid != object->meta.uid) {  // another object of the same name
         events.push_back(
@@ -190,16 +179,16 @@ class Store {
       events.push_back(
           {.kind = kind, .before = std::move(before), .after = object, .initial = true});
     }
-    for (const Object& object : old.objects) {
-      if (content_.objects.contains(object->meta.name)) continue;
+    for (const Object& object : old) {
+      if (content_.contains(object->meta.name)) continue;
       events.push_back({.kind = Event::Kind::Deleted, .before = object, .initial = true});
     }
     return events;
   }
 
   mutable std::shared_mutex mutex_;
-  Content content_;
-  Content staged_;  // the writer's own
+  Objects content_;
+  Objects staged_;  // the writer's own
   std::uint64_t seen_ = 0;
   bool synced_ = false;
 };

@@ -54,6 +54,9 @@ enum class StreamEnd {
 /// Takes one line of the body without its '\n' (never empty). True: go on; false: end the stream.
 using LineSink = std::function<bool(std::string_view line)>;
 
+/// Takes a piece of a body. True: go on; false: leave the rest.
+using PieceSink = std::function<bool(std::string_view piece)>;
+
 /// The way to the API server.
 /// Guarantees: thread safe; several calls may be under way at once. Credentials, TLS, proxy and
 /// headers are the implementation's business. No redirect is followed. An error is an Error, never
@@ -69,6 +72,18 @@ class Transport {
   /// Sends a request and waits for the whole answer. A 401 is tried once more with fresh
   /// credentials, when there are any.
   virtual Result<Response> roundtrip(const Request& request, std::stop_token stop) = 0;
+
+  /// The same for an answer that is too large to be held: gives the body to `sink` in pieces, on
+  /// the calling thread, as they come. The deadline holds until the headers are there, and then
+  /// for each piece. An error after the first piece is not tried again; what was given is void.
+  /// A transport that holds answers anyway gives the body as one piece.
+  virtual Result<void> download(const Request& request, const PieceSink& sink,
+                                std::stop_token stop) {
+    const auto response = roundtrip(request, std::move(stop));
+    if (!response) return std::unexpected(response.error());
+    sink(response->body);
+    return {};
+  }
 
   /// Sends a request and gives the answer's lines to `sink`, on the calling thread, as they come.
   /// While the sink works, at most one more piece is read from the connection: a slow sink slows

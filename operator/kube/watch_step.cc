@@ -32,10 +32,9 @@ class Stepper {
     if (page.resource_version.empty()) {
       return relist(problem(ErrorKind::Malformed, "The list has no metadata.resourceVersion."));
     }
-    if (state.phase != Phase::Paging) {
-      emit({.kind = Change::Kind::Init});
-      state.list_version = page.resource_version;
-    }
+    begin_page();
+    state.in_page = false;
+    if (state.phase != Phase::Paging) state.list_version = page.resource_version;
     for (auto& item : page.items) {
       emit({.kind = Change::Kind::InitApply, .item = std::move(item)});
     }
@@ -47,6 +46,11 @@ class Stepper {
     // A list that was continued is only complete up to its first page.
     watch_from(std::exchange(state.list_version, {}));
     emit({.kind = Change::Kind::InitDone, .resource_version = state.resource_version});
+  }
+
+  void operator()(ListItem&& item) {
+    begin_page();
+    emit({.kind = Change::Kind::InitApply, .item = std::move(item.item)});
   }
 
   void operator()(WatchItem&& event) {
@@ -92,6 +96,8 @@ class Stepper {
 
   void operator()(CallFailed&& failed) {
     auto& state = result_.state;
+    // A first page is begun anew; of another one, the same items come once more.
+    state.in_page = false;
     if (std::holds_alternative<WatchCall>(next_call(state))) {
       return watch_failed(std::move(failed.error));
     }
@@ -132,6 +138,12 @@ class Stepper {
 
  private:
   void emit(Change change) { result_.changes.push_back(std::move(change)); }
+
+  void begin_page() {
+    auto& state = result_.state;
+    if (!state.in_page && state.phase != Phase::Paging) emit({.kind = Change::Kind::Init});
+    state.in_page = true;
+  }
 
   void begin_initial() {
     if (result_.state.phase == Phase::Initial) return;
@@ -180,6 +192,7 @@ class Stepper {
     state.phase = Phase::Empty;
     state.continue_token.clear();
     state.list_version.clear();
+    state.in_page = false;
     state.watch_events = 0;
     result_.problem = std::move(error);
     result_.back_off = back_off;

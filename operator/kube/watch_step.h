@@ -45,7 +45,11 @@ struct Item {
 struct ListPage {
   std::string resource_version;
   std::string continue_token;
-  std::vector<Item> items;
+  std::vector<Item> items;  ///< those that did not come as ListItems before
+};
+/// An item of a page that is still on its way; its ListPage follows, or CallFailed.
+struct ListItem {
+  Item item;
 };
 struct WatchItem {
   enum class Type { Added, Modified, Deleted };
@@ -73,8 +77,8 @@ struct WatchEnded {
 struct Unreadable {
   std::string why;
 };
-using Input =
-    std::variant<ListPage, WatchItem, Bookmark, WatchError, CallFailed, WatchEnded, Unreadable>;
+using Input = std::variant<ListPage, ListItem, WatchItem, Bookmark, WatchError, CallFailed,
+                           WatchEnded, Unreadable>;
 
 // What can be asked of it.
 struct ListCall {
@@ -113,6 +117,7 @@ struct WatchState {
   bool from_etcd = false;          ///< the next list must not come from a cache
   bool unpaged = false;            ///< the next list must come in one page
   std::string list_version;        ///< Paging: the first page's
+  bool in_page = false;            ///< some items of a page came, but not its end
   std::string continue_token;      ///< Paging
   std::uint64_t watch_events = 0;  ///< of this stream
 

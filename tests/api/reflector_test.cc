@@ -196,6 +196,19 @@ TEST_F(ReflectorApiTest, ServerErrorsAndExpiredTokensOfAListAreGotOver) {
   EXPECT_THAT(met(), ElementsAre(ErrorKind::ServerError, ErrorKind::ServerError, ErrorKind::Gone));
 }
 
+TEST_F(ReflectorApiTest, AListThatBreaksOffAmongItsItemsLeavesNothingBehind) {
+  lists = {Answer::stream({{R"({"metadata":{"resourceVersion":"6"},"items":[)" +
+                            pod("z", "2", kRunning) + "," + pod("a", "1", kRunning).substr(0, 9)}},
+                          Answer::End::Drop),
+           Answer::json(kListed)};
+  start();
+  ASSERT_TRUE(eventually([&] { return reflector->store().is_synced(); }));
+  EXPECT_EQ(version("z"), "");
+  EXPECT_EQ(version("a"), "3");
+  EXPECT_THAT(calls(), testing::Contains("list@0").Times(2));
+  EXPECT_THAT(met(), ElementsAre(ErrorKind::Unreachable));
+}
+
 TEST_F(ReflectorApiTest, RepeatedAndLateEventsChangeNothing) {
   lists = {Answer::json(kListed)};
   start();

@@ -196,6 +196,60 @@ TEST(Roundtrip, AnAnswerOverTheLimitIsMalformed) {
   EXPECT_THAT(answer.error().message, HasSubstr("larger than 100000 bytes"));
 }
 
+TEST(Download, GivesAnAnswerOverTheLimitOfRoundtripsInPieces) {
+  FakeApiServer server;
+  server.always("GET", kPodsPath, Answer::json(std::string(1 << 20, 'x')));
+  std::size_t bytes = 0;
+  std::size_t largest = 0;
+  const auto answer = transport_to(plain_config(server), {.max_response_bytes = 100000})
+                          ->download(get_pods(),
+                                     [&](std::string_view piece) {
+                                       bytes += piece.size();
+                                       largest = std::max(largest, piece.size());
+                                       return true;
+                                     },
+                                     {});
+  EXPECT_TRUE(answer);
+  EXPECT_EQ(bytes, std::size_t{1} << 20);
+  EXPECT_LE(largest, 64U * 1024);
+}
+
+TEST(Download, ABodyThatBreaksOffIsUnreachableAndNotAskedForAgain) {
+  FakeApiServer server;
+  server.always("GET", kPodsPath, Answer::stream({{"some"}}, Answer::End::HalfChunk));
+  std::string given;
+  const auto answer = transport_to(plain_config(server))
+                          ->download(get_pods(),
+                                     [&](std::string_view piece) {
+                                       given += piece;
+                                       return true;
+                                     },
+                                     {});
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().kind, ErrorKind::Unreachable);
+  EXPECT_TRUE(given.starts_with("some"));
+  EXPECT_EQ(server.count("GET", kPodsPath), 1U);
+}
+
+TEST(Download, ABodyThatStandsStillIsATimeout) {
+  FakeApiServer server;
+  server.always("GET", kPodsPath, Answer::stream({{"some"}}, Answer::End::Stall));
+  kube::Request request = get_pods();
+  request.deadline = std::chrono::milliseconds(200);
+  const auto answer = transport_to(plain_config(server))
+                          ->download(request, [](std::string_view) { return true; }, {});
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().kind, ErrorKind::Timeout);
+}
+
+TEST(Download, IsOverWhenItsTakerHasEnough) {
+  FakeApiServer server;
+  server.always("GET", kPodsPath, Answer::stream({{"some"}}, Answer::End::Stall));
+  const auto answer = transport_to(plain_config(server))
+                          ->download(get_pods(), [](std::string_view) { return false; }, {});
+  EXPECT_TRUE(answer);
+}
+
 TEST(Roundtrip, AnErrorBodyOverTheLimitIsCutAndTheStatusStillTold) {
   FakeApiServer server;
   server.always("GET", kPodsPath, Answer::json(std::string(200000, 'x'), 500));

@@ -1,7 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -10,6 +12,7 @@
 namespace sandboxrun::kube {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 TEST(WatchReader, ReadsMetadataInAnyOrderOfFields) {
@@ -88,47 +91,125 @@ TEST(WatchReader, EveryBeginningOfAnEventIsUnreadableAndNothingWorse) {
   EXPECT_TRUE(std::holds_alternative<WatchItem>(reader.read_event(line)));
 }
 
-TEST(WatchReader, ReadsAList) {
+struct ReadList {
+  ListPage page;
+  std::vector<std::string> names;
+  std::vector<std::string> items;
+  std::vector<std::string> skipped;
+};
+
+// Gives the body in pieces of that size.
+Result<ReadList> read_list(WatchReader& reader, std::string_view body, std::size_t piece) {
+  ReadList out;
+  const WatchReader::ListSink sink{
+      .item =
+          [&](const Item& item) {
+            out.names.push_back(item.meta.name.name);
+            out.items.emplace_back(item.json);
+          },
+      .skipped = [&](const std::string& why) { out.skipped.push_back(why); }};
+  Result<void> readable;
+  for (; !body.empty() && readable; body.remove_prefix(std::min(piece, body.size()))) {
+    readable = reader.read_list(body.substr(0, piece), sink);
+  }
+  auto page = reader.end_list();
+  if (!readable) return std::unexpected(readable.error());
+  if (!page) return std::unexpected(page.error());
+  out.page = std::move(*page);
+  return out;
+}
+
+Result<ReadList> read_list(std::string_view body) {
   WatchReader reader;
+  return read_list(reader, body, body.size());
+}
+
+// A quote, brackets and a backslash in strings, so that each piece may end within one of them.
+const std::string kItemA =
+    R"({"metadata":{"name":"a","resourceVersion":"3"},"x":"\"]}\\",  "y":[1,{"z":null}]})";
+const std::string kItemB = R"({"metadata":{"name":"b","resourceVersion":"5"}})";
+
+TEST(WatchReader, ReadsAListInPiecesOfAnySize) {
   const std::string body =
       R"({"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"7","continue":"t"},)"
-      R"("items":[ {"metadata":{"name":"a","resourceVersion":"3"}} , {"metadata":{"name":"b","resourceVersion":"5"}}]})";
-  const auto list = reader.read_list(body);
+      R"("items":[ )" +
+      kItemA + " , " + kItemB + "]}\n";
+  WatchReader reader;
+  for (std::size_t piece = 1; piece <= body.size(); ++piece) {
+    const auto list = read_list(reader, body, piece);
+    ASSERT_TRUE(list.has_value()) << piece << ": " << list.error().message;
+    EXPECT_EQ(list->page.resource_version, "7");
+    EXPECT_EQ(list->page.continue_token, "t");
+    EXPECT_THAT(list->items, ElementsAre(kItemA, kItemB)) << piece;
+    EXPECT_THAT(list->names, ElementsAre("a", "b"));
+  }
+}
+
+TEST(WatchReader, AListsMetadataMayFollowItsItems) {
+  const auto list = read_list(R"({"apiVersion":"v1","items":[)" + kItemB +
+                              R"(],"metadata":{"resourceVersion":"7"}})");
   ASSERT_TRUE(list.has_value());
   EXPECT_EQ(list->page.resource_version, "7");
-  EXPECT_EQ(list->page.continue_token, "t");
-  ASSERT_EQ(list->page.items.size(), 2U);
-  EXPECT_EQ(list->page.items[0].json, R"({"metadata":{"name":"a","resourceVersion":"3"}})");
-  EXPECT_EQ(list->page.items[1].meta.name.name, "b");
+  EXPECT_THAT(list->names, ElementsAre("b"));
+}
+
+TEST(WatchReader, AnItemIsGivenBeforeItsListIsWhole) {
+  WatchReader reader;
+  int items = 0;
+  const WatchReader::ListSink sink{.item = [&](const Item&) { ++items; }, .skipped = {}};
+  ASSERT_TRUE(reader.read_list(R"({"items":[)" + kItemA + "," + kItemB, sink));
+  EXPECT_EQ(items, 2);
 }
 
 TEST(WatchReader, AListOfNoItemsMayBeNull) {
-  WatchReader reader;
-  const auto list = reader.read_list(R"({"items":null,"metadata":{"resourceVersion":"7"}})");
+  const auto list = read_list(R"({"items":null,"metadata":{"resourceVersion":"7"}})");
   ASSERT_TRUE(list.has_value());
-  EXPECT_TRUE(list->page.items.empty());
+  EXPECT_TRUE(list->items.empty());
 }
 
 TEST(WatchReader, ABadItemIsLeftOutOfItsListAndNamed) {
-  WatchReader reader;
-  const auto list = reader.read_list(
+  const auto list = read_list(
       R"({"metadata":{"resourceVersion":"7"},"items":[{"metadata":{"name":7}},{"metadata":{"name":"b"}}]})");
   ASSERT_TRUE(list.has_value());
-  ASSERT_EQ(list->page.items.size(), 1U);
+  EXPECT_THAT(list->names, ElementsAre("b"));
   ASSERT_EQ(list->skipped.size(), 1U);
   EXPECT_THAT(list->skipped[0], HasSubstr("item 0"));
 }
 
-TEST(WatchReader, AListThatIsCutIsMalformed) {
+TEST(WatchReader, AListThatIsCutIsMalformedAndTheNextOneIsRead) {
   const std::string body =
       R"({"metadata":{"resourceVersion":"7"},"items":[{"metadata":{"name":"a"}}]})";
   WatchReader reader;
   for (std::size_t size = 0; size < body.size(); ++size) {
-    const auto list = reader.read_list(body.substr(0, size));
+    const auto list = read_list(reader, body.substr(0, size), 16);
     ASSERT_FALSE(list.has_value()) << size;
     EXPECT_EQ(list.error().kind, ErrorKind::Malformed);
   }
+  EXPECT_TRUE(read_list(reader, body, 16).has_value());
 }
+
+class BadList : public testing::TestWithParam<std::pair<std::string, std::string>> {};
+TEST_P(BadList, IsMalformedAndSaysWhy) {
+  for (const std::size_t piece : {1U, 1000U}) {
+    WatchReader reader;
+    const auto list = read_list(reader, GetParam().first, piece);
+    ASSERT_FALSE(list.has_value());
+    EXPECT_EQ(list.error().kind, ErrorKind::Malformed);
+    EXPECT_THAT(list.error().message, HasSubstr(GetParam().second));
+  }
+}
+INSTANTIATE_TEST_SUITE_P(
+    WatchReader, BadList,
+    testing::Values(std::pair{"[]", "not a JSON object"}, std::pair{"{7:1}", "has no name"},
+                    std::pair{R"({"a" 1})", "has no value"}, std::pair{R"({"a":})", "is missing"},
+                    std::pair{R"({"items":[,]})", "is missing"},
+                    std::pair{R"({"items":7})", "not a list"},
+                    std::pair{R"({"items":[{} {}]})", "items are not apart"},
+                    std::pair{R"({"a":1 "b":2})", "members are not apart"},
+                    std::pair{R"({"items":[]} x)", "something follows"},
+                    std::pair{R"({"metadata":{"a":}})", "its metadata"},
+                    std::pair{R"({"items":[{"a":")" + std::string(9 << 20, 'x'),
+                              "an item of more"}));
 
 }  // namespace
 }  // namespace sandboxrun::kube

@@ -95,6 +95,41 @@ TEST(WatchStep, PagesArePutTogetherAndTheFirstOnesVersionCounts) {
   EXPECT_EQ(next_call(machine.state), Call(WatchCall{.resource_version = "7"}));
 }
 
+TEST(WatchStep, ItemsThatComeBeforeTheirPageIsWholeAreStagedAtOnce) {
+  Machine machine{.state = {.watch_list = false}};
+  machine.feed(ListItem{item("a", "3")});
+  machine.feed(ListItem{item("b", "5")});
+  EXPECT_EQ(machine.log, (Log{"init", "stage:a", "stage:b"}));
+  machine.feed(ListPage{"7", "next", {}});
+  machine.feed(ListItem{item("c", "6")});
+  machine.feed(ListPage{"9", "", {}});
+  EXPECT_EQ(machine.log, (Log{"init", "stage:a", "stage:b", "stage:c", "done@7"}));
+}
+
+TEST(WatchStep, AListThatBreaksOffAmongItsItemsIsBegunAnew) {
+  Machine machine{.state = {.watch_list = false}};
+  machine.feed(ListItem{item("a", "3")});
+  machine.feed(CallFailed{error_of(ErrorKind::Unreachable)});
+  EXPECT_EQ(machine.log, (Log{"init", "stage:a", "problem", "wait", "leave"}));
+  EXPECT_EQ(next_call(machine.state), Call(ListCall{.resource_version = "0", .limit = 500}));
+  machine.log.clear();
+  machine.feed(ListItem{item("b", "5")});
+  machine.feed(ListPage{"7", "", {}});
+  EXPECT_EQ(machine.log, (Log{"init", "stage:b", "done@7"}));
+}
+
+TEST(WatchStep, APageThatBreaksOffAmongItsItemsLosesNoneOfThePagesBefore) {
+  Machine machine{.state = {.watch_list = false}};
+  machine.feed(ListPage{"7", "next", {item("a", "3")}});
+  machine.feed(ListItem{item("b", "5")});
+  machine.feed(CallFailed{error_of(ErrorKind::Unreachable)});
+  EXPECT_EQ(next_call(machine.state), Call(ListCall{.limit = 500, .continue_token = "next"}));
+  machine.log.clear();
+  machine.feed(ListItem{item("b", "5")});
+  machine.feed(ListPage{"7", "", {}});
+  EXPECT_EQ(machine.log, (Log{"stage:b", "done@7"}));
+}
+
 TEST(WatchStep, AContinueTokenThatExpiredLeadsToAListInOnePageAtOnce) {
   Machine machine{.state = {.watch_list = false}};
   machine.feed(ListPage{"7", "next", {item("a", "3")}});
