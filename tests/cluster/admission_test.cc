@@ -225,9 +225,9 @@ TEST_F(Admission, S2_TheOperatorsTokenMakesOnlyPodsOfARunsShape) {
 class RunPod : public Admission {
  protected:
   RunPod() {
-    uid_ = cluster_.kubectl_output({"create", "-f", "-", "--namespace", space_.name(), "--output",
-                                    "jsonpath={.metadata.uid}"},
-                                   run_manifest(""));
+    uid_ = cluster_.kubectl_output(
+        {"create", "-f", "-", "--namespace", space_.name(), "--output", "jsonpath={.metadata.uid}"},
+        run_manifest(""));
     // Once the policy is in force, the namespace is ready too.
     refusal("student", kTry, pod());
     const KubectlResult made =

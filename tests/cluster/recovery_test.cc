@@ -184,6 +184,32 @@ TEST_F(Recovery, T43_TwoOperatorsWithoutALeaderStartEachRunOnce) {
   EXPECT_EQ(created_pods(space_.name()), 6);
 }
 
+TEST(Leadership, T43_MovesWithin17SecondsAfterAKillAndWithin2AfterAGracefulStop) {
+  ServedNamespace space("leader", {.flags = {"--leader-elect"}, .set = {}});
+  const auto leads = [](const OperatorProcess& each) {
+    return each.metrics().contains("leader_election_master_status{name=\"sandboxrun-operator\"} 1");
+  };
+  const auto time_to_lead = [&](const OperatorProcess& next, steady_clock::time_point from) {
+    while (!leads(next) && steady_clock::now() < from + seconds(60)) {
+      std::this_thread::sleep_for(milliseconds(20));
+    }
+    return steady_clock::now() - from;
+  };
+  EXPECT_LE(time_to_lead(space.op(), steady_clock::now()), seconds(20));
+  const auto second = space.another();
+  EXPECT_FALSE(leads(*second));
+
+  space.kill_operator();
+  EXPECT_LE(time_to_lead(*second, steady_clock::now()), seconds(17));
+  const auto third = space.another();
+  const auto asked = steady_clock::now();
+  const milliseconds stopping = second->stop();
+  EXPECT_LE(time_to_lead(*third, asked + stopping), seconds(2));
+
+  space.create("r", "  command: [sh, -c, 'echo started']\n");
+  EXPECT_EQ(condition(space.wait_for_end("r"), "Succeeded"), "True Completed");
+}
+
 TEST_F(Recovery, S5_ARunOfADeletedNamespaceLeavesNothingAndHoldsUpNobody) {
   space_.create("long", "  command: [sleep, '600']\n");
   space_.wait_for_reason("long", "Running");
