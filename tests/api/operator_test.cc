@@ -201,6 +201,45 @@ TEST_F(OperatorTest, ACancelledPodOnANodeIsAskedToStop) {
   ASSERT_TRUE(reaches("False/Cancelled"));
 }
 
+// Of a pod whose run has ended nothing is kept, so that it has to be looked for.
+TEST_F(OperatorTest, AnEndThatSomebodyTookBackIsFoundAgainFromThePod) {
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  run_pod();
+  end_pod(3);
+  ASSERT_TRUE(reaches("False/NonZeroExit"));
+  const auto pod = api.find(pod_path());
+  const auto reads = [&] { return std::ranges::count(api.reads(), "GET " + pod_path()); };
+  const auto before = reads();
+  api.change(kRunPath, [&](Node& run) {
+    put(run, {"status"},
+        json_node(R"({"attempts":[{"podName":")" + text_at(*pod, {"metadata", "name"}) +
+                  R"(","podUID":")" + text_at(*pod, {"metadata", "uid"}) + R"("}]})"));
+  });
+  ASSERT_TRUE(reaches("False/NonZeroExit"));
+  EXPECT_EQ(text_at(*api.find(kRunPath), {"status", "run", "exitCode"}), "3");
+  EXPECT_EQ(posts(), 1U);
+  EXPECT_EQ(reads(), before + 1);
+}
+
+TEST_F(OperatorTest, AnEndedRunCanStillBeEditedAndDeletedByAge) {
+  start();
+  create_run();
+  ASSERT_TRUE(pod_is_let_loose());
+  run_pod();
+  end_pod(0);
+  ASSERT_TRUE(reaches("True/Completed"));
+  stop();
+  start();  // which knows of it only what a list tells
+  api.change(kRunPath, [](Node& run) {
+    put(run, {"spec", "ttlSecondsAfterFinished"}, number_node(1));
+    put(run, {"metadata", "generation"}, number_node(2));
+  });
+  EXPECT_TRUE(api.wait_for([&] { return !api.find(kRunPath); }));
+  EXPECT_EQ(posts(), 1U);
+}
+
 TEST_F(OperatorTest, ASuspendedRunHasNoPod) {
   start();
   create_run(R"(,"suspend":true)");
@@ -339,8 +378,12 @@ TEST_F(OperatorTest, S3_APolicyThatIsOpenedUnderARunIsClosedAgain) {
   run_pod();
   ASSERT_TRUE(reaches("Unknown/Running"));
   const std::string rules = policy_rules(*api.find(kDenyAll));
-  api.change(kDenyAll, [](Node& policy) { put(policy, {"spec", "egress"}, json_node("[{}]")); });
-  ASSERT_NE(policy_rules(*api.find(kDenyAll)), rules);
+  std::string opened;
+  api.change(kDenyAll, [&](Node& policy) {
+    put(policy, {"spec", "egress"}, json_node("[{}]"));
+    opened = policy_rules(policy);
+  });
+  ASSERT_NE(opened, rules);
   EXPECT_TRUE(api.wait_for([&] { return policy_rules(*api.find(kDenyAll)) == rules; }));
 }
 
