@@ -75,6 +75,9 @@ class Caches {
     kube::Reflector<CachedRun> runs;
     kube::Reflector<CachedPod> pods;
     kube::Reflector<PolicyView> policies;
+
+    // Each thread looks into the other's store.
+    ~Scope() { runs.stop_and_wait(); }
   };
 
   const Scope* scope(const std::string& namespace_name) const;

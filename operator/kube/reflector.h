@@ -91,6 +91,12 @@ class Reflector {
 
   void stop() { thread_.request_stop(); }
 
+  /// Stops and waits until the thread has ended; the store stays.
+  void stop_and_wait() {
+    stop();
+    if (thread_.joinable()) thread_.join();
+  }
+
   const Store<T>& store() const { return store_; }
 
   /// See Store::replace.
