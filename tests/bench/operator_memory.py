@@ -3,7 +3,7 @@
     operator_memory.py OPERATOR [RUNS]
 
 It is served by a small API server in this process, which knows as many SandboxRuns as asked for, all
-ended, and a pod of each with full termination messages (4 KiB a step, 18 KB in all). Its watches are
+ended, and a pod of each with full termination messages (4 KiB a step, 18 KB of JSON in all). Its watches are
 silent until it ends them with "too old", at which the operator lists everything anew.
 """
 import http.server
