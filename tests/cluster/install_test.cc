@@ -25,7 +25,7 @@ class Install : public ::testing::Test {
  protected:
   Install() : runs_(cluster_, "install-runs"), release_(cluster_, "install-release") {
     cluster_.install_crds();
-    call_helm({"install"}, {"watchNamespaces={" + runs_.name() + "}"});
+    call_helm({"install"});
   }
   ~Install() override { uninstall(); }
 
