@@ -172,6 +172,23 @@ TEST(Chart, T37_OnlyThePodThatMayReachTheOperatorHasAPolicyThatLetsSomethingOut)
   EXPECT_EQ(allowed["egress"][0]["ports"][0]["port"].as<int>(), 8082);
 }
 
+TEST(Chart, T46_NobodyReachesTheMetricsWhoIsNotNamed) {
+  const auto open_ports = [](const std::string& values, const std::vector<std::string>& set) {
+    const YAML::Node policy =
+        object(rendered_chart(values, set), "NetworkPolicy", "sandboxrun")["spec"];
+    EXPECT_THAT(joined(policy["policyTypes"]), HasSubstr("Ingress"));
+    std::vector<std::string> out;
+    for (const auto& rule : policy["ingress"]) {
+      EXPECT_GT(rule["from"].size(), 0U);
+      for (const auto& port : rule["ports"]) out.push_back(port["port"].as<std::string>());
+    }
+    return out;
+  };
+  EXPECT_THAT(open_ports("minimal", {}), UnorderedElementsAre("isolation"));
+  EXPECT_THAT(open_ports("minimal", {"networkPolicy.metricsFrom=[{\"podSelector\":{}}]"}),
+              UnorderedElementsAre("isolation", "metrics"));
+}
+
 TEST(Chart, WithIsolationAssumedThereIsNoProbe) {
   const std::string chart = rendered_chart("minimal", {"networkIsolation=\"Assume\""});
   EXPECT_EQ(objects(chart, "NetworkPolicy").size(), 1U);
