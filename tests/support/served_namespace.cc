@@ -213,7 +213,7 @@ void ServedNamespace::kill_operator() {
   operator_->kill();
 }
 
-void ServedNamespace::forbid(const std::string& resource, const std::string& verb) const {
+void ServedNamespace::forbid(const std::string& resource, const std::string& verb) {
   const std::string role = name() + "-sandboxrun";
   const Node rules = parse(output({"get", "role", role, "--output", "json"}));
   std::string patch;
@@ -231,13 +231,32 @@ void ServedNamespace::forbid(const std::string& resource, const std::string& ver
   }
   if (patch.empty()) throw std::runtime_error("the role has no " + verb + " on " + resource);
   output({"patch", "role", role, "--type", "json", "--patch", patch});
-  // The authorizer follows the role by a watch.
-  std::this_thread::sleep_for(seconds(1));
+  forbidden_.emplace_back(resource, verb);
+  wait_until_allowed(resource, verb, false);
 }
 
-void ServedNamespace::permit_all() const {
+void ServedNamespace::permit_all() {
   cluster_.apply(chart_);
-  std::this_thread::sleep_for(seconds(1));
+  for (const auto& [resource, verb] : forbidden_) wait_until_allowed(resource, verb, true);
+  forbidden_.clear();
+}
+
+// The authorizer follows roles by a watch.
+void ServedNamespace::wait_until_allowed(const std::string& resource, const std::string& verb,
+                                         bool allowed) const {
+  const std::size_t slash = resource.find('/');
+  std::vector<std::string> question = {"auth", "can-i",  verb, resource.substr(0, slash),
+                                       "--as", account()};
+  if (slash != std::string::npos) {
+    question.push_back("--subresource=" + resource.substr(slash + 1));
+  }
+  const auto until = steady_clock::now() + kReadyPatience;
+  while (kubectl(question).out != (allowed ? "yes\n" : "no\n")) {
+    if (steady_clock::now() > until) {
+      throw std::runtime_error("the right to " + verb + " " + resource + " does not change");
+    }
+    std::this_thread::sleep_for(kPoll);
+  }
 }
 
 KubectlResult ServedNamespace::kubectl(std::vector<std::string> arguments,

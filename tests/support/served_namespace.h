@@ -3,6 +3,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "operator/base/document.h"
@@ -69,8 +70,9 @@ class ServedNamespace {
   void kill_operator();
 
   /// Takes a verb on a resource of the chart's Role away from the operator, and gives it back.
-  void forbid(const std::string& resource, const std::string& verb) const;
-  void permit_all() const;
+  /// Either is in force when the call returns.
+  void forbid(const std::string& resource, const std::string& verb);
+  void permit_all();
 
   /// kubectl in this namespace, as the administrator. `output` throws unless it exits with 0.
   KubectlResult kubectl(std::vector<std::string> arguments, std::string_view input = {}) const;
@@ -97,6 +99,7 @@ class ServedNamespace {
 
  private:
   std::vector<std::string> usual_flags() const;
+  void wait_until_allowed(const std::string& resource, const std::string& verb, bool allowed) const;
   Node wait_for(const std::string& name, const std::string& what, std::chrono::seconds patience,
                 bool (*met)(const Node& status, const std::string& what)) const;
 
@@ -104,6 +107,7 @@ class ServedNamespace {
   TestNamespace space_;
   OperatorSettings settings_;
   std::string chart_;
+  std::vector<std::pair<std::string, std::string>> forbidden_;  ///< resources and verbs
   TempDir work_;
   std::unique_ptr<OperatorProcess> operator_;
 };
