@@ -82,6 +82,17 @@ TEST(Decide, S5_ALostAttemptIsNotRetried) {
   EXPECT_TRUE(world.decide().status.ended());
 }
 
+TEST(Decide, S5_APodThatWasEndedInTheNameOfADeletedNodeIsNotRetried) {
+  World world;
+  world.plan.backoff_limit = 10;
+  world.running();
+  world.pod().over = true;
+  world.interrupted(InterruptionKind::Disrupted, 14);
+  const Decision decision = world.decide();
+  EXPECT_EQ(decision.status.reason(), Reason::NodeLost);
+  EXPECT_TRUE(decision.status.ended());
+}
+
 TEST(Decide, ARefusedCreationIsTriedAgainAfterAsLongAsTheRunHasWaited) {
   World world;
   world.not_created();
