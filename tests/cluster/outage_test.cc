@@ -43,6 +43,27 @@ class PausedKubelet {
   pid_t pid_;
 };
 
+/// The cluster has no such node until the object is gone; then it has it again, ready.
+class DeletedNode {
+ public:
+  DeletedNode(const Cluster& cluster, std::string node)
+      : cluster_(cluster), node_(std::move(node)) {
+    cluster_.kubectl_output({"delete", "node", node_});
+  }
+  ~DeletedNode() {
+    // The kubelet registers its node when it starts.
+    restart("kubelet", 0);
+    cluster_.kubectl({"wait", "--for=create", "node/" + node_, "--timeout=60s"});
+    cluster_.kubectl({"wait", "--for=condition=Ready", "node/" + node_, "--timeout=60s"});
+  }
+  DeletedNode(const DeletedNode&) = delete;
+  DeletedNode& operator=(const DeletedNode&) = delete;
+
+ private:
+  const Cluster& cluster_;
+  const std::string node_;
+};
+
 class Outage : public ::testing::Test {
  protected:
   Outage() : space_("outage") {}
@@ -99,21 +120,14 @@ TEST_F(Outage, S6_ANodeThatIsSilentForAMinuteAndComesBack) {
 TEST_F(Outage, S5_ANodeThatIsSilentAndThenDeletedEndsTheRunWithoutAnotherStart) {
   space_.create("r", "  command: [sleep, '600']\n  backoffLimit: 3\n");
   space_.wait_for_reason("r", "Running");
-  {
-    const PausedKubelet paused(space_.cluster());
-    const std::string node = at(space_.pod_of("r"), "spec.nodeName");
-    space_.cluster().kubectl_output({"delete", "node", node});
-    // The garbage collector of pods waits 40 s before it believes that a node is gone.
-    const Node status = space_.wait_for_end("r", seconds(180));
-    EXPECT_THAT(condition(status, "Succeeded"), AnyOf("False NodeLost", "False PodLost"));
-    EXPECT_EQ(at(status, "attempts.1.podName"), "");
-    EXPECT_EQ(at(status, "run.exitCode"), "");
-  }
-  // It registers its node when it starts.
-  restart("kubelet", 0);
-  space_.cluster().kubectl_output({"wait", "--for=create", "node/sandboxrun", "--timeout=60s"});
-  space_.cluster().kubectl_output(
-      {"wait", "--for=condition=Ready", "node/sandboxrun", "--timeout=60s"});
+  const std::string node = at(space_.pod_of("r"), "spec.nodeName");
+  const DeletedNode deleted(space_.cluster(), node);
+  const PausedKubelet paused(space_.cluster());
+  // The garbage collector of pods waits 40 s before it believes that a node is gone.
+  const Node status = space_.wait_for_end("r", seconds(180));
+  EXPECT_THAT(condition(status, "Succeeded"), AnyOf("False NodeLost", "False PodLost"));
+  EXPECT_EQ(at(status, "attempts.1.podName"), "");
+  EXPECT_EQ(at(status, "run.exitCode"), "");
 }
 
 }  // namespace
