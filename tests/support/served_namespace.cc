@@ -142,17 +142,12 @@ std::string OperatorProcess::log() const {
 ServedNamespace::ServedNamespace(const std::string& name, OperatorSettings settings)
     : space_(cluster_, name), settings_(std::move(settings)) {
   cluster_.install_crds();
-  std::vector<std::string> arguments = {"template",
-                                        space_.name(),
-                                        SANDBOXRUN_SOURCE_DIR "/charts/sandboxrun",
-                                        "--namespace",
-                                        space_.name(),
-                                        "--kube-version",
-                                        "1.37",
-                                        "--values",
-                                        cluster_.folder() + "/values.yaml",
-                                        "--set-json",
-                                        "watchNamespaces=[\"" + space_.name() + "\"]"};
+  std::vector<std::string> arguments = {
+      "template", space_.name(), SANDBOXRUN_SOURCE_DIR "/charts/sandboxrun", "--namespace",
+      space_.name(), "--kube-version", "1.37", "--values", cluster_.folder() + "/values.yaml",
+      "--set-json", "watchNamespaces=[\"" + space_.name() + "\"]",
+      // As the flags say: without the rights of the probe.
+      "--set", "networkIsolation=Assume"};
   for (const std::string& each : settings_.set) arguments.insert(arguments.end(), {"--set", each});
   const HelmResult chart = helm(arguments);
   if (chart.exit_code != 0) throw std::runtime_error("helm template: " + chart.err);
