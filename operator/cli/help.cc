@@ -48,8 +48,8 @@ how
       --cache DIR            verified images and environments, kept between runs (default:
                              $SANDBOXRUN_CACHE, else $XDG_CACHE_HOME/sandboxrun, else
                              ~/.cache/sandboxrun)
-      --state-dir DIR        where a run's files live while it does (default:
-                             /var/lib/sandboxrun for root, else $XDG_RUNTIME_DIR/sandboxrun, else /tmp/sandboxrun-UID)
+      --state-dir DIR        where a run's files live while it does (default: /var/lib/sandboxrun
+                             for root, else $XDG_RUNTIME_DIR/sandboxrun, else /tmp/sandboxrun-UID)
       --runtime PATH         the OCI runtime, an absolute path (default: /usr/sbin/runc)
       --guard PATH           the guard program, an absolute path (default: ../libexec/sandboxrun/guard
                              from this program, else beside it)

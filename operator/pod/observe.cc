@@ -109,6 +109,8 @@ InterruptionKind kind_of_disruption(std::string_view reason, std::string_view po
     return InterruptionKind::Preempted;
   }
   if (reason == "EvictionByEvictionAPI") return InterruptionKind::Evicted;
+  // By the control plane, in the name of a node that was deleted: no kubelet has ended anything.
+  if (reason == "DeletionByPodGC") return InterruptionKind::NodeGone;
   return InterruptionKind::Disrupted;
 }
 

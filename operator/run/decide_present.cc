@@ -198,12 +198,6 @@ Outcome conclude(const Context& context, Verdict verdict) {
   const bool stored = context.evidence.collect && context.evidence.collect->stored;
   const bool more = context.facts.number <= context.plan.backoff_limit;
   const bool cancelled = context.observation.wishes.cancel || context.asked();
-  // The object is over, but no kubelet has said so of its containers: the pods of a node that was
-  // deleted are ended in its name, and may go on running there.
-  if (verdict.reason == Reason::Disrupted &&
-      (context.facts.run.started() != nullptr || context.facts.prepare.started() != nullptr)) {
-    verdict.reason = Reason::NodeLost;
-  }
   if (!is_retryable(verdict.reason) || stored || !more || cancelled) {
     return end(std::move(verdict));
   }

@@ -105,6 +105,7 @@ enum class InterruptionKind {
   StorageExceeded,  ///< evicted for what it wrote to disk itself
   Preempted,
   Disrupted,  ///< taint manager, node shutdown, sandbox destroyed, ...
+  NodeGone,   ///< ended in the name of a node that is not there, where it may still run
   Deadline,   ///< the object's own active deadline
 };
 

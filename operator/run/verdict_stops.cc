@@ -22,6 +22,8 @@ Reason reason_of(InterruptionKind kind, bool run_started) {
       return Reason::Preempted;
     case InterruptionKind::Deadline:
       return run_started ? Reason::DeadlineExceeded : Reason::StartDeadlineExceeded;
+    case InterruptionKind::NodeGone:
+      return Reason::NodeLost;
     case InterruptionKind::Deleted:
     case InterruptionKind::Disrupted:
       break;
@@ -40,6 +42,8 @@ std::string_view what_happened(InterruptionKind kind) {
       return "the pod was preempted";
     case InterruptionKind::Deadline:
       return "the pod's own deadline passed";
+    case InterruptionKind::NodeGone:
+      return "the pod's node is gone, and nobody saw the pod end";
     case InterruptionKind::Deleted:
     case InterruptionKind::Disrupted:
       break;

@@ -51,6 +51,15 @@ push() {
   printf '%s %s/sandboxrun/%s@%s\n' "$name" "$registry" "$name" "$(cat "$digest")"
 }
 
+# What a build that was cut off has left, and the mount that the storage makes for itself.
+clear_storage() {
+  local point
+  containers buildah rm --all >/dev/null 2>&1 || true
+  while read -r point; do
+    umount "$point" || say "$point could not be unmounted"
+  done < <(awk '{print $5}' /proc/self/mountinfo | grep "^$cache/storage/" | tac)
+}
+
 ((EUID == 0)) || die "unpacking a Debian needs root; call this as root"
 registry=${1:?which registry? host:port}
 shift
@@ -61,6 +70,7 @@ done
 mkdir -p "$cache/tmp"
 exec 9>"$cache/lock"
 flock 9
+trap clear_storage EXIT
 printf '{"default": [{"type": "insecureAcceptAnything"}]}\n' >"$policy"
 make_base
 for image in "$@"; do

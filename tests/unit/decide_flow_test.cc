@@ -87,7 +87,7 @@ TEST(Decide, S5_APodThatWasEndedInTheNameOfADeletedNodeIsNotRetried) {
   world.plan.backoff_limit = 10;
   world.running();
   world.pod().over = true;
-  world.interrupted(InterruptionKind::Disrupted, 14);
+  world.interrupted(InterruptionKind::NodeGone, 14);
   const Decision decision = world.decide();
   EXPECT_EQ(decision.status.reason(), Reason::NodeLost);
   EXPECT_TRUE(decision.status.ended());
