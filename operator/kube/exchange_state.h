@@ -13,7 +13,7 @@
 #include <string>
 #include <string_view>
 
-#include "operator/kube/http_client.h"
+#include "operator/kube/wire.h"
 
 namespace sandboxrun::kube {
 

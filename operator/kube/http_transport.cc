@@ -5,9 +5,10 @@
 #include <random>
 #include <utility>
 
+#include "operator/kube/call_client.h"
 #include "operator/kube/credentials.h"
-#include "operator/kube/http_client.h"
 #include "operator/kube/line_splitter.h"
+#include "operator/kube/stream_client.h"
 #include "operator/kube/tls.h"
 #include "operator/kube/url.h"
 
@@ -24,14 +25,22 @@ bool same(const TlsSettings& a, const TlsSettings& b) {
          a.key_pem.reveal() == b.key_pem.reveal();
 }
 
-/// Hands out the one HttpClient that fits the files and the credential as they are now.
+/// The two ways to the server, each with its own connections.
+struct Clients {
+  explicit Clients(const WireSettings& settings) : calls(settings), streams(settings) {}
+
+  CallClient calls;
+  StreamClient streams;
+};
+
+/// Hands out the clients that fit the files and the credential as they are now.
 class ClientKeeper {
  public:
   ClientKeeper(const Config& config, const HttpTransportOptions& options)
       : config_(config), options_(options) {}
 
   /// Errors: NoCredentials, only if there was never a usable client.
-  Result<std::shared_ptr<HttpClient>> get(const Credential& credential, bool look_again) {
+  Result<std::shared_ptr<Clients>> get(const Credential& credential, bool look_again) {
     const std::lock_guard lock(mutex_);
     const auto now = Steady::now();
     const bool old = client_ && now >= good_until_;
@@ -78,20 +87,20 @@ class ClientKeeper {
     return settings;
   }
 
-  Result<std::shared_ptr<HttpClient>> make(TlsSettings settings, Steady::time_point now) {
-    HttpClient::Settings wire{.endpoint = config_.endpoint,
-                              .tls_server_name = config_.tls_server_name,
-                              .tls = nullptr,
-                              .proxy = config_.proxy,
-                              .verify = !config_.skip_verify,
-                              .dead_peer_timeout = options_.dead_peer_timeout};
+  Result<std::shared_ptr<Clients>> make(TlsSettings settings, Steady::time_point now) {
+    WireSettings wire{.endpoint = config_.endpoint,
+                      .tls_server_name = config_.tls_server_name,
+                      .tls = nullptr,
+                      .proxy = config_.proxy,
+                      .verify = !config_.skip_verify,
+                      .dead_peer_timeout = options_.dead_peer_timeout};
     if (config_.endpoint.tls) {
       auto tls = TlsClient::make(settings);
       if (!tls && client_) return client_;
       if (!tls) return std::unexpected(tls.error());
       wire.tls = std::move(*tls);
     }
-    client_ = std::make_shared<HttpClient>(std::move(wire));
+    client_ = std::make_shared<Clients>(wire);
     settings_ = std::move(settings);
     std::uniform_int_distribution<std::int64_t> jitter(0, options_.max_client_age.count() / 5);
     good_until_ = now + options_.max_client_age + std::chrono::milliseconds(jitter(random_));
@@ -101,7 +110,7 @@ class ClientKeeper {
   const Config& config_;
   const HttpTransportOptions& options_;
   std::mutex mutex_;
-  std::shared_ptr<HttpClient> client_;
+  std::shared_ptr<Clients> client_;
   TlsSettings settings_;
   std::uint64_t generation_ = 0;
   Steady::time_point checked_;
@@ -151,8 +160,8 @@ class HttpTransport : public Transport {
     if (std::holds_alternative<ExecPlugin>(config_.credentials)) return {};
     const auto credential = credentials_->current({});
     if (!credential) return std::unexpected(credential.error());
-    const auto client = clients_.get(*credential, false);
-    if (!client) return std::unexpected(client.error());
+    const auto clients = clients_.get(*credential, false);
+    if (!clients) return std::unexpected(clients.error());
     return {};
   }
 
@@ -165,7 +174,7 @@ class HttpTransport : public Transport {
       return !too_large;
     };
     const auto restart = [&] { response.body.clear(); };
-    const auto outcome = call(request, std::chrono::milliseconds(0), read, restart, stop);
+    const auto outcome = call<&Clients::calls>(request, std::chrono::milliseconds(0), read, restart, stop);
     if (!outcome) return std::unexpected(outcome.error());
     if (too_large) {
       return failure(ErrorKind::Malformed, call_name(request) + ": the answer is larger than " +
@@ -181,7 +190,7 @@ class HttpTransport : public Transport {
 
   Result<void> download(const Request& request, const PieceSink& sink,
                         std::stop_token stop) override {
-    const auto outcome = call(request, request.deadline, sink, nullptr, stop);
+    const auto outcome = call<&Clients::streams>(request, request.deadline, sink, nullptr, stop);
     if (!outcome) return std::unexpected(outcome.error());
     const bool left = outcome->end == WireOutcome::End::Stopped;
     if (left || outcome->end == WireOutcome::End::Complete) return {};
@@ -196,7 +205,7 @@ class HttpTransport : public Transport {
       state = splitter.push(piece, sink);
       return state == LineSplitter::Outcome::More;
     };
-    const auto outcome = call(request, request.idle_timeout, read, nullptr, stop);
+    const auto outcome = call<&Clients::streams>(request, request.idle_timeout, read, nullptr, stop);
     if (!outcome) return std::unexpected(outcome.error());
     if (state == LineSplitter::Outcome::TooLong) {
       return failure(ErrorKind::Malformed, call_name(request) + ": a line is longer than " +
@@ -239,6 +248,7 @@ class HttpTransport : public Transport {
 
   /// One call with its second chances. `restart` (nullptr: a begun body is never repeated) drops
   /// what a failed try has delivered. A value has a 2xx head, or none.
+  template <auto Client>
   Result<WireOutcome> call(const Request& request, std::chrono::milliseconds idle, const Read& read,
                            const std::function<void()>& restart, const std::stop_token& stop) {
     const auto deadline = Steady::now() + request.deadline;
@@ -248,11 +258,11 @@ class HttpTransport : public Transport {
     for (;;) {
       auto credential = credentials_->current(stop);
       if (!credential) return std::unexpected(credential.error());
-      const auto client = clients_.get(*credential, std::exchange(look_again, false));
-      if (!client) return std::unexpected(client.error());
+      const auto clients = clients_.get(*credential, std::exchange(look_again, false));
+      if (!clients) return std::unexpected(clients.error());
       BodyReader reader{read, options_.max_error_bytes, ""};
-      auto outcome =
-          exchange(**client, wire_request(request, *credential, deadline, idle), reader, stop);
+      auto outcome = exchange((**clients).*Client,
+                              wire_request(request, *credential, deadline, idle), reader, stop);
       if (outcome.head && outcome.head->status == 401 && !refreshed) {
         refreshed = true;
         if (credentials_->refused(credential->generation, stop)) continue;
@@ -278,7 +288,8 @@ class HttpTransport : public Transport {
     }
   }
 
-  WireOutcome exchange(HttpClient& client, const WireRequest& wire, BodyReader& reader,
+  template <typename Client>
+  WireOutcome exchange(Client& client, const WireRequest& wire, BodyReader& reader,
                        const std::stop_token& stop) const {
     const auto begin = Steady::now();
     WireOutcome outcome = client.exchange(
@@ -344,7 +355,8 @@ void prepare_process_for_http(std::size_t io_threads) {
   std::call_once(once, [io_threads] {
     setenv("SSL_CERT_FILE", "/dev/null", 1);
     setenv("SSL_CERT_DIR", "/nonexistent", 1);
-    start_http_threads(io_threads);
+    prepare_calls();
+    start_stream_threads(io_threads);
   });
 }
 

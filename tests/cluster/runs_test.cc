@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "tests/support/kstatus.h"
 #include "tests/support/served_namespace.h"
 
 namespace sandboxrun::test {
@@ -48,6 +49,33 @@ TEST_F(Runs, S3_TheSixLanguagesExampleRunsSealedInAUserNamespace) {
     EXPECT_THAT(log, HasSubstr(language));
   }
   EXPECT_EQ(at(space().pod_of("six-languages"), "spec.hostUsers"), "false");
+}
+
+/// What Flux makes of a run as it is now.
+std::string flux(const ServedNamespace& space, const std::string& name) {
+  const std::string all =
+      kstatus(space.output({"get", "sandboxrun", name, "--output", "json", "--show-managed-fields"}));
+  return all.substr(0, all.find(':'));
+}
+
+TEST_F(Runs, FluxSeesProgressThenTheEndAndSeesThroughAnEditOfWhatHasEnded) {
+  space().create("good", "  command: [/bin/true]\n  suspend: true\n");
+  EXPECT_EQ(flux(space(), "good"), "InProgress");
+  space().output({"patch", "sandboxrun", "good", "--type", "merge", "--patch",
+                  R"({"spec":{"suspend":false}})"});
+  EXPECT_EQ(flux(space(), "good"), "InProgress");
+  space().wait_for_end("good");
+  EXPECT_EQ(flux(space(), "good"), "Current");
+
+  space().output({"patch", "sandboxrun", "good", "--type", "merge", "--patch",
+                  R"({"spec":{"ttlSecondsAfterFinished":3600}})"});
+  space().output({"wait", "sandboxrun/good", "--for=jsonpath={.status.observedGeneration}=3",
+                  "--timeout=30s"});
+  EXPECT_EQ(flux(space(), "good"), "Current");
+
+  space().create("bad", "  command: [/bin/false]\n");
+  space().wait_for_end("bad");
+  EXPECT_EQ(flux(space(), "bad"), "Failed");
 }
 
 }  // namespace

@@ -1,11 +1,8 @@
-#include "operator/kube/http_client.h"
+#include "operator/kube/stream_client.h"
 
 #include <cpprest/http_client.h>
 #include <cpprest/producerconsumerstream.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pplx/threadpool.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <charconv>
@@ -30,16 +27,7 @@ constexpr std::size_t kReadBytes = 64 * 1024;
 void open_with_options(tcp::socket& socket, bool v6, std::chrono::milliseconds dead_peer) {
   boost::system::error_code ignored;
   socket.open(v6 ? tcp::v6() : tcp::v4(), ignored);
-  const int fd = socket.native_handle();
-  const int on = 1;
-  const auto seconds = static_cast<int>(std::max<std::int64_t>(dead_peer.count() / 3000, 1));
-  const int probes = 3;
-  const auto user_timeout = static_cast<unsigned>(dead_peer.count());
-  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
-  setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof seconds);
-  setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
-  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout, sizeof user_timeout);
+  watch_for_dead_peer(socket.native_handle(), dead_peer);
 }
 
 web::uri endpoint_uri(const Endpoint& endpoint) {
@@ -52,7 +40,7 @@ web::uri endpoint_uri(const Endpoint& endpoint) {
       .to_uri();
 }
 
-http::client::http_client_config make_config(const HttpClient::Settings& settings) {
+http::client::http_client_config make_config(const WireSettings& settings) {
   http::client::http_client_config config;
   config.set_timeout(kLibraryTimeout);
   config.set_max_redirects(0);
@@ -158,12 +146,12 @@ void observe(pplx::task<http::http_response> answer, const std::shared_ptr<Excha
 
 }  // namespace
 
-struct HttpClient::Parts {
-  Settings settings;
+struct StreamClient::Parts {
+  WireSettings settings;
   std::string host_header;  // empty: the library's own
   http::client::http_client client;
 
-  explicit Parts(Settings given)
+  explicit Parts(WireSettings given)
       : settings(std::move(given)), client(endpoint_uri(settings.endpoint), make_config(settings)) {
     // The library sends this header's value as the TLS server name too. Its own header is wrong
     // for IPv6.
@@ -176,10 +164,10 @@ struct HttpClient::Parts {
   }
 };
 
-HttpClient::HttpClient(Settings settings) : parts_(std::make_unique<Parts>(std::move(settings))) {}
-HttpClient::~HttpClient() = default;
+StreamClient::StreamClient(WireSettings settings) : parts_(std::make_unique<Parts>(std::move(settings))) {}
+StreamClient::~StreamClient() = default;
 
-WireOutcome HttpClient::exchange(const WireRequest& request, const BodySink& sink,
+WireOutcome StreamClient::exchange(const WireRequest& request, const BodySink& sink,
                                  std::stop_token stop) {
   const auto state = std::make_shared<ExchangeState>();
   pplx::cancellation_token_source cancel;
@@ -201,7 +189,7 @@ WireOutcome HttpClient::exchange(const WireRequest& request, const BodySink& sin
   return outcome;
 }
 
-void start_http_threads(std::size_t count) {
+void start_stream_threads(std::size_t count) {
   try {
     crossplat::threadpool::initialize_with_threads(count);
   } catch (const std::exception&) {
