@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "operator/kube/http_transport.h"
+#include "operator/kube/watch_step.h"
 #include "tests/api/http_api.h"
 #include "tests/api/operator_fixture.h"
 #include "tests/api/test_certificates.h"
@@ -120,6 +121,30 @@ TEST_F(FaultTest, T39_AVersionThatIsGoneInMidWatchLosesNothing) {
                  R"("reason":"Expired","message":"too old resource version","code":410}})");
     serve().end_watches();
   });
+}
+
+// For a while nothing of ours happens, and the server forgets the versions before its last bookmark.
+TEST_F(FaultTest, T39_AfterNothingButBookmarksAWatchGoesOnFromTheLast) {
+  start();
+  std::size_t lists = 0;
+  complete([&] {
+    lists = api.reads().size();
+    const std::string others = "/api/v1/namespaces/elsewhere/configmaps";
+    api.create(others, R"({"metadata":{"name":"other"}})");
+    const std::string version =
+        test::text_at(*api.find(others + "/other"), {"metadata", "resourceVersion"});
+    serve().instead([version](const FakeRequest& request) -> std::optional<Answer> {
+      const auto from = kube::version_number(request.parameter("resourceVersion"));
+      if (!is_watch(request) || from >= kube::version_number(version)) return std::nullopt;
+      return Answer::failure(410, "Expired", "too old resource version");
+    });
+    for (int i = 0; i < 3; ++i) {
+      serve().push(R"({"type":"BOOKMARK","object":{"metadata":{"resourceVersion":")" + version +
+                   R"("}}})");
+    }
+    serve().end_watches();
+  });
+  EXPECT_EQ(api.reads().size(), lists);
 }
 
 TEST_F(FaultTest, T39_AWatchThatStallsIsLeftAndBegunAgain) {

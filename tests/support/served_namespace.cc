@@ -103,7 +103,7 @@ OperatorProcess::OperatorProcess(std::string kubeconfig, std::string log_file,
       "--metrics-bind-address=127.0.0.1:" + std::to_string(metrics_port_),
       "--log-level=debug",
       "--log-format=text"};
-  argv.insert(argv.end(), flags.begin(), flags.end());
+  replace_flags(argv, flags);
   process_ = std::make_unique<ChildProcess>(argv, log_file_);
   const auto until = steady_clock::now() + kReadyPatience;
   while (!answers_ok(loopback(probe_port_, "/readyz"))) {

@@ -1,5 +1,6 @@
 // What the operator adds to the real cluster of tests/cluster, against baselines in the same run:
-//   cluster_bench latency [ROUNDS]     a run beside a bare pod and a Job, and with its steps
+//   cluster_bench latency [ROUNDS]     a run beside a bare pod and a Job, and with its steps, each
+//                                      begun at another phase of the kubelet's second
 //   cluster_bench throughput RUNS      runs that cannot be scheduled, against a raw client
 //   cluster_bench rate RUNS            20 runs a second: create to pod, and the operator's CPU
 //   cluster_bench memory RUNS          resident memory idle, with finished runs, and after a relist
@@ -14,6 +15,7 @@
 #include <deque>
 #include <fstream>
 #include <memory>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
@@ -35,6 +37,10 @@ const kube::Resource kPods{"", "v1", "pods"};
 const kube::Resource kJobs{"batch", "v1", "jobs"};
 const kube::Resource kRuns{"sandboxrun.dev", "v1alpha1", "sandboxruns"};
 constexpr int kWorkers = 16;  // the operator's default
+
+/// As it is installed, where a ServedNamespace logs everything.
+const test::OperatorSettings kAsInstalled{.flags = {"--log-level=info", "--log-format=json"},
+                                          .set = {}};
 
 std::unique_ptr<kube::Transport> connect(const test::Cluster& cluster) {
   auto config = kube::load_config({.kubeconfig = cluster.kubeconfig(), .context = ""},
@@ -135,7 +141,7 @@ std::string job_reached(const Node& job) {
 }
 
 void latency(int rounds) {
-  ServedNamespace space("bench");
+  ServedNamespace space("bench", kAsInstalled);
   const auto transport = connect(space.cluster());
   const std::string image = space.cluster().image("sandbox-tiny");
   const test::CertificateAuthority authority;
@@ -152,8 +158,13 @@ void latency(int rounds) {
   WatchTimes runs(*transport, kRuns, space.name(), run_reached);
   WatchTimes jobs(*transport, kJobs, space.name(), job_reached);
   std::vector<double> bare, run, job_times, bare_steps, run_steps, lag;
+  // The kubelet looks at its containers once a second, and so does much else. What begins right
+  // after the end of something else would always meet the same moment of that second.
+  std::minstd_rand random(1);
+  std::uniform_int_distribution<int> phase(0, 999);
   const auto timed = [&](const kube::Resource& resource, std::string object, WatchTimes& watch,
                          const std::string& name, const char* word) {
+    std::this_thread::sleep_for(milliseconds(phase(random)));
     const auto begun = Clock::now();
     call(*transport, kube::create_request(resource, space.name(), std::move(object)));
     return ms(watch.wait(name, word) - begun);
@@ -344,7 +355,7 @@ double raw_rate(kube::Transport& transport, const std::string& name_space, const
 
 void throughput(int count) {
   // One namespace with an operator, one without.
-  ServedNamespace space("bench");
+  ServedNamespace space("bench", kAsInstalled);
   const test::Cluster& cluster = space.cluster();
   const auto transport = connect(cluster);
   const std::string image = cluster.image("sandbox-tiny");
@@ -372,7 +383,7 @@ void throughput(int count) {
 }
 
 void rate(int count) {
-  ServedNamespace space("bench");
+  ServedNamespace space("bench", kAsInstalled);
   const auto transport = connect(space.cluster());
   const std::string image = space.cluster().image("sandbox-tiny");
   // By the label that names its run, a pod is the run's.
@@ -455,7 +466,7 @@ void make_finished(const ServedNamespace& space, kube::Transport& transport,
 }
 
 void memory(int count) {
-  ServedNamespace space("bench", {.flags = {},
+  ServedNamespace space("bench", {.flags = kAsInstalled.flags,
                                   .set = {"admissionPolicies.operatorAccount.enabled=false",
                                           "admissionPolicies.runPods.enabled=false"}});
   const auto transport = connect(space.cluster());
