@@ -7,6 +7,7 @@
 #include "operator/base/json_writer.h"
 #include "operator/control/caches.h"
 #include "operator/kube/api.h"
+#include "operator/kube/list_scanner.h"
 #include "operator/pod/refusal.h"
 
 namespace sandboxrun::control {
@@ -59,6 +60,18 @@ kube::Result<Node> Cluster::call(kube::Request request) {
   return std::move(*node);
 }
 
+kube::Result<std::string> Cluster::call_write(kube::Request request) {
+  const std::string description = request.description;
+  const auto answer = send(std::move(request));
+  if (!answer) return std::unexpected(answer.error());
+  auto version = kube::scan_version(answer->body);
+  if (!version) {
+    return kube::failure(ErrorKind::Malformed,
+                         description + ": the answer is no object: " + version.error());
+  }
+  return std::move(*version);
+}
+
 kube::Result<void> Cluster::call_delete(kube::Request request) {
   const auto answer = send(std::move(request));
   if (!answer && answer.error().kind != ErrorKind::NotFound) {
@@ -102,9 +115,7 @@ kube::Result<std::vector<SeenPod>> Cluster::list_pods(const std::string& namespa
 }
 
 kube::Result<std::string> Cluster::patch_pod(const kube::ObjectName& name, std::string patch) {
-  const auto node = call(kube::merge_patch_request(kPods, name, std::move(patch)));
-  if (!node) return std::unexpected(node.error());
-  return version_of(*node);
+  return call_write(kube::merge_patch_request(kPods, name, std::move(patch)));
 }
 
 kube::Result<void> Cluster::delete_pod(const kube::ObjectName& name, const std::string& uid,
@@ -141,11 +152,9 @@ kube::Result<std::string> Cluster::write_status(const run::Metadata& run,
   json.member("resourceVersion", resource_version).end_object();
   json.key("status").raw(run::encode_status(status));
   json.end_object();
-  const auto node = call(kube::apply_request(
+  return call_write(kube::apply_request(
       kRuns, {run.namespace_name, run.name}, json.take(),
       {.field_manager = std::string(kFieldManager), .force = true, .subresource = "status"}));
-  if (!node) return std::unexpected(node.error());
-  return version_of(*node);
 }
 
 kube::Result<std::optional<Cluster::LiveRun>> Cluster::get_run(const kube::ObjectName& name,

@@ -71,6 +71,8 @@ class Cluster {
  private:
   kube::Result<kube::Response> send(kube::Request request);
   kube::Result<Node> call(kube::Request request);
+  /// Of a write: the object's new resourceVersion, and nothing else of the answer.
+  kube::Result<std::string> call_write(kube::Request request);
   kube::Result<void> call_delete(kube::Request request);
 
   kube::Transport& transport_;

@@ -60,8 +60,7 @@ bool IsolationState::take(Isolation isolation) {
   const std::lock_guard lock(mutex_);
   const bool knows = isolation_.state != run::Isolation::Unknown;
   if (isolation.state == run::Isolation::Unknown && knows) return false;
-  const bool changed =
-      isolation.state != isolation_.state || isolation.message != isolation_.message;
+  const bool changed = isolation != isolation_;
   isolation_ = std::move(isolation);
   return changed;
 }

@@ -22,6 +22,8 @@ namespace sandboxrun::control {
 struct Isolation {
   run::Isolation state = run::Isolation::Unknown;
   std::string message;  ///< a sentence for people; of Unknown the cause
+
+  friend bool operator==(const Isolation&, const Isolation&) = default;
 };
 
 std::string_view to_string(run::Isolation state);

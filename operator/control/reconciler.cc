@@ -83,6 +83,23 @@ void Notes::forget_pod(const std::string& pod_uid) {
   looks_.erase(pod_uid);
 }
 
+std::optional<Notes::Rest> Notes::rest(const kube::ObjectName& run) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = rests_.find(run);
+  if (found == rests_.end()) return std::nullopt;
+  return found->second;
+}
+
+void Notes::rests(const kube::ObjectName& run, Rest rest) {
+  const std::lock_guard lock(mutex_);
+  rests_.insert_or_assign(run, std::move(rest));
+}
+
+void Notes::forget_rest(const kube::ObjectName& run) {
+  const std::lock_guard lock(mutex_);
+  rests_.erase(run);
+}
+
 Reconciler::Reconciler(ReconcilerOptions options, Parts parts)
     : options_(std::move(options)), parts_(parts) {}
 
@@ -92,6 +109,7 @@ kube::Result<Reconciler::Outcome> Reconciler::reconcile(const kube::ObjectName& 
   const auto cached = parts_.caches.find_run(key);
   if (!cached) {
     parts_.gate.forget(key);
+    notes_.forget_rest(key);
     return Outcome{};
   }
   if (!cached->value) return Outcome{};
@@ -101,6 +119,7 @@ kube::Result<Reconciler::Outcome> Reconciler::reconcile(const kube::ObjectName& 
       parts_.gate.is_behind(key, "pods", parts_.caches.seen_pods(key.namespace_name))) {
     return Outcome{kBehindDelay};
   }
+  if (const auto rest = still_rests(key, *cached)) return *rest;
   const RunView& view = *cached->value;
   const kube::Instant deadline = parts_.clock.now() + options_.patience;
   World world{.key = key,
@@ -109,7 +128,9 @@ kube::Result<Reconciler::Outcome> Reconciler::reconcile(const kube::ObjectName& 
               .cluster = Cluster(parts_.transport, parts_.clock, deadline, stop),
               .wishes = view.wishes(),
               .status = view.status,
-              .version = cached->meta.resource_version};
+              .version = cached->meta.resource_version,
+              .isolation = parts_.isolation.get(),
+              .policies_seen = parts_.caches.seen_policies(key.namespace_name)};
   // What has attempts was allowed once: a change of policy is for new runs.
   const bool refused =
       breaks_a_rule(view.errors) || (!view.errors.empty() && view.status.attempts.empty());
@@ -117,6 +138,34 @@ kube::Result<Reconciler::Outcome> Reconciler::reconcile(const kube::ObjectName& 
   // Somebody else wrote in between: the cache will tell, and then it is decided anew.
   if (!outcome && outcome.error().kind == ErrorKind::Conflict) return Outcome{kConflictDelay};
   return outcome;
+}
+
+std::optional<Reconciler::Outcome> Reconciler::still_rests(const kube::ObjectName& key,
+                                                           const FoundRun& run) const {
+  const auto rest = notes_.rest(key);
+  if (!rest || rest->run_version != run.meta.resource_version) return std::nullopt;
+  const auto pod = parts_.caches.find_pod({key.namespace_name, rest->pod_name});
+  if (rest->pod_version != (pod ? pod->resource_version : "") ||
+      rest->policies != parts_.caches.seen_policies(key.namespace_name) ||
+      rest->isolation != parts_.isolation.get()) {
+    return std::nullopt;
+  }
+  if (!rest->due) return Outcome{};
+  const TimePoint now = options_.now();
+  if (now >= *rest->due) return std::nullopt;
+  return Outcome{*rest->due - now};
+}
+
+void Reconciler::let_rest(const World& world, const Outcome& outcome) {
+  if (world.status.ended()) return notes_.forget_rest(world.key);
+  std::optional<TimePoint> due;
+  if (outcome.requeue_after) due = options_.now() + *outcome.requeue_after;
+  notes_.rests(world.key, {.run_version = world.version,
+                           .pod_name = world.facts.name,
+                           .pod_version = world.pod_version,
+                           .policies = world.policies_seen,
+                           .isolation = world.isolation,
+                           .due = due});
 }
 
 kube::Result<Reconciler::Outcome> Reconciler::refuse(World& world) {
@@ -151,6 +200,8 @@ kube::Result<Reconciler::Outcome> Reconciler::drive(World& world) {
 
     Outcome outcome{decision.requeue_after};
     sooner(outcome.requeue_after, world.look_again);
+    // What was just done will show, and is to be looked at.
+    if (decision.actions.empty()) let_rest(world, outcome);
     return outcome;
   }
   return Outcome{std::chrono::seconds(1)};
@@ -161,9 +212,8 @@ run::Decision Reconciler::decide(const World& world) const {
   seen.wishes = world.wishes;
   seen.attempt = world.facts;
   seen.policies_applied = world.policies_applied;
-  Isolation isolation = parts_.isolation.get();
-  seen.isolation = isolation.state;
-  seen.isolation_message = std::move(isolation.message);
+  seen.isolation = world.isolation.state;
+  seen.isolation_message = world.isolation.message;
   return run::decide(world.plan, seen, world.status, options_.now());
 }
 
@@ -176,6 +226,7 @@ void Reconciler::observe(World& world) {
   }
   world.live.reset();
   world.compared = false;
+  world.pod_version.clear();
   world.facts = {};
   world.facts.number = number;
   world.facts.name =

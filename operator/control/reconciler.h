@@ -17,6 +17,7 @@
 #include "operator/control/policies.h"
 #include "operator/kube/events_recorder.h"
 #include "operator/kube/store_gate.h"
+#include "operator/pod/compare.h"
 #include "operator/pod/options.h"
 #include "operator/run/decide.h"
 #include "operator/run/validate.h"
@@ -50,8 +51,23 @@ class Notes {
   void forget_run(const std::string& run_uid);
   void forget_pod(const std::string& pod_uid);
 
+  /// What a run was decided from when nothing was left to do for it. As long as all of that is the
+  /// same, which the events of our own writes show, nothing has to be decided anew before `due`.
+  struct Rest {
+    std::string run_version;
+    std::string pod_name;
+    std::string pod_version;     ///< empty: it was not there
+    std::uint64_t policies = 0;  ///< the version up to which they were seen
+    Isolation isolation;
+    std::optional<TimePoint> due;
+  };
+  std::optional<Rest> rest(const kube::ObjectName& run) const;
+  void rests(const kube::ObjectName& run, Rest rest);
+  void forget_rest(const kube::ObjectName& run);
+
  private:
   mutable std::mutex mutex_;
+  std::map<kube::ObjectName, Rest> rests_;
   std::map<std::string, run::Refusal> refusals_;
   std::map<std::string, Look> looks_;
 };
@@ -88,6 +104,10 @@ class Reconciler {
   struct World;
   enum class Progress { Done, Again };
 
+  /// Nothing has changed since the run came to rest; what is left of the time until it is due.
+  std::optional<Outcome> still_rests(const kube::ObjectName& key, const FoundRun& run) const;
+  void let_rest(const World& world, const Outcome& outcome);
+
   kube::Result<Outcome> drive(World& world);
   kube::Result<Outcome> refuse(World& world);
   void observe(World& world);
@@ -101,7 +121,8 @@ class Reconciler {
   kube::Result<Progress> create(World& world, int number);
   kube::Result<Progress> adopt(World& world);
   kube::Result<Progress> note_refusal(World& world, const kube::Error& error);
-  void take_pod(World& world, SeenPod pod, bool admitted);
+  void take_pod(World& world, SeenPod pod, const std::string& rendered, pod::Stage stage);
+  void take_live(World& world, SeenPod pod);
 
   kube::Result<bool> write_status(World& world, const run::Status& status);
   void tell(const World& world, const run::Status& before, const run::Status& after);

@@ -80,13 +80,18 @@ kube::Result<Reconciler::Progress> Reconciler::prepare(World& world,
   return Progress::Done;
 }
 
-void Reconciler::take_pod(World& world, SeenPod pod, bool admitted) {
+void Reconciler::take_live(World& world, SeenPod pod) {
   const auto rendered = pod::render_pod(
       world.plan, options_.pods, {.number = world.facts.number, .token = pod.view.facts.token});
-  if (rendered) {
+  take_pod(world, std::move(pod), rendered ? *rendered : "", pod::Stage::Live);
+}
+
+// `rendered` is empty where nothing can be rendered any more.
+void Reconciler::take_pod(World& world, SeenPod pod, const std::string& rendered,
+                          pod::Stage stage) {
+  if (!rendered.empty()) {
     pod::note_differences(pod.view,
-                          pod::differences(parse_rendered(*rendered), pod.node,
-                                           admitted ? pod::Stage::Admitted : pod::Stage::Live));
+                          pod::differences(parse_rendered(rendered), pod.node, stage));
   }
   const int number = world.facts.number;
   world.facts = pod.view.facts;
@@ -94,7 +99,7 @@ void Reconciler::take_pod(World& world, SeenPod pod, bool admitted) {
   world.live = world.facts;
   world.pod_version = pod.view.resource_version;
   world.other_gates = pod.view.other_gates;
-  world.compared = rendered.has_value() && world.facts.mutations.empty();
+  world.compared = !rendered.empty() && world.facts.mutations.empty();
 }
 
 kube::Result<void> Reconciler::look_live(World& world) {
@@ -139,7 +144,7 @@ kube::Result<Reconciler::Progress> Reconciler::create(World& world, int number) 
                                       .at = options_.now()});
     return Progress::Again;
   }
-  auto created = world.cluster.create_pod(world.key.namespace_name, std::move(*rendered));
+  auto created = world.cluster.create_pod(world.key.namespace_name, *rendered);
   if (!created) {
     if (created.error().kind == ErrorKind::AlreadyExists) return adopt(world);
     return note_refusal(world, created.error());
@@ -147,7 +152,7 @@ kube::Result<Reconciler::Progress> Reconciler::create(World& world, int number) 
   parts_.metrics.add(metric::kAttempts, MetricsRegistry::Labels{}, 1);
   parts_.gate.wrote(world.key, "pods", created->view.resource_version);
   notes_.forget_run(world.meta().uid);
-  take_pod(world, std::move(*created), true);
+  take_pod(world, std::move(*created), *rendered, pod::Stage::Admitted);
   return Progress::Again;
 }
 
@@ -162,7 +167,7 @@ kube::Result<Reconciler::Progress> Reconciler::adopt(World& world) {
       found.view.facts.gate != run::Gate::Ours || !found.view.facts.node.empty();
   const std::string uid = found.view.facts.uid;
   const std::string version = found.view.resource_version;
-  take_pod(world, std::move(found), false);
+  take_live(world, std::move(found));
   if (owned && world.compared) return Progress::Again;
   if (owned && !may_have_started) {
     // Of an operator that rendered otherwise: it never started, so it can be made anew.
@@ -224,7 +229,7 @@ kube::Result<Reconciler::Progress> Reconciler::ungate(World& world) {
     const bool earlier = (*pod)->view.plan_hash == run::plan_hash(world.plan) &&
                          (*pod)->view.facts.mutations.empty();
     if (!earlier) {
-      take_pod(world, std::move(**pod), false);
+      take_live(world, std::move(**pod));
       if (!world.compared) return Progress::Again;
     } else {
       world.pod_version = (*pod)->view.resource_version;

@@ -22,13 +22,15 @@ struct Reconciler::World {
   run::Status status;   ///< as it is written
   std::string version;  ///< of the run, for the next write
 
+  Isolation isolation;
+  std::uint64_t policies_seen = 0;
   run::AttemptFacts facts;
   bool policies_applied = true;
   std::optional<Milliseconds> look_again;
 
   /// What was seen at its source during this reconcile; it counts more than the cache.
   std::optional<run::AttemptFacts> live;
-  std::string pod_version;
+  std::string pod_version;  ///< empty: it is not there
   std::vector<std::string> other_gates;
   bool compared = false;  ///< the pod is what was rendered, as of pod_version
 

@@ -18,7 +18,7 @@ using Steady = std::chrono::steady_clock;
 
 /// Below the 90 s after which an API server closes a connection that is not used.
 constexpr std::chrono::seconds kLongestIdle(60);
-/// A reply of the API server is a few KiB, a list some MiB.
+/// The longest piece of a body.
 constexpr long kReadBytes = 64 * 1024;
 
 struct CloseEasy {
@@ -49,6 +49,15 @@ struct Exchange {
   std::optional<WireHead> head;
   bool begun = false;    ///< it was put on the wire, or is about to be
   bool stopped = false;  ///< by the sink
+  Steady::time_point heard;  ///< the head, or a piece that the sink is done with
+
+  /// After the head of a stream only silence counts.
+  bool is_streaming() const {
+    return request.idle_timeout.count() > 0 && head && head->status >= 200 && head->status < 300;
+  }
+  Steady::time_point due() const {
+    return is_streaming() ? heard + request.idle_timeout : request.deadline;
+  }
 };
 
 WireHead head_of(CURL* easy) {
@@ -63,10 +72,22 @@ WireHead head_of(CURL* easy) {
   return head;
 }
 
+/// One line of a head; the empty one ends it, unless it only says that another will follow (1xx).
+std::size_t on_header(char* data, std::size_t size, std::size_t count, void* context) {
+  auto& exchange = *static_cast<Exchange*>(context);
+  const std::string_view line(data, size * count);
+  if (line == "\r\n" || line == "\n") {
+    const WireHead head = head_of(exchange.easy);
+    if (head.status >= 200) exchange.head = head;
+    exchange.heard = Steady::now();
+  }
+  return line.size();
+}
+
 std::size_t on_body(char* data, std::size_t size, std::size_t count, void* context) {
   auto& exchange = *static_cast<Exchange*>(context);
-  if (!exchange.head) exchange.head = head_of(exchange.easy);
-  exchange.stopped = !exchange.sink(*exchange.head, {data, size * count});
+  exchange.stopped = !exchange.head || !exchange.sink(*exchange.head, {data, size * count});
+  exchange.heard = Steady::now();
   return exchange.stopped ? 0 : size * count;
 }
 
@@ -215,6 +236,7 @@ bool CallClient::Parts::set_up(Line& line) const {
       // Whoever gives up doesn't wait for a resolver that hangs.
       .set(CURLOPT_QUICK_EXIT, 1L)
       .set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L)
+      .set(CURLOPT_HEADERFUNCTION, &on_header)
       .set(CURLOPT_WRITEFUNCTION, &on_body)
       .set(CURLOPT_PREREQFUNCTION, &before_request)
       .set(CURLOPT_SOCKOPTFUNCTION, &on_socket)
@@ -255,9 +277,8 @@ WireOutcome CallClient::Parts::run(Line& line, Exchange& exchange,
     if (stop.stop_requested()) return ended(End::Cancelled);
     CURLMcode code = curl_multi_perform(multi, &running);
     if (code == CURLM_OK && running == 0) break;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(exchange.request.deadline -
-                                                                   Steady::now());
-    if (left.count() <= 0) return ended(End::Deadline);
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(exchange.due() - Steady::now());
+    if (left.count() <= 0) return ended(exchange.is_streaming() ? End::Idle : End::Deadline);
     constexpr std::int64_t kLongestWait = 60'000;
     if (code == CURLM_OK) {
       code = curl_multi_poll(multi, nullptr, 0,
@@ -274,9 +295,8 @@ WireOutcome CallClient::Parts::run(Line& line, Exchange& exchange,
 WireOutcome CallClient::Parts::conclude(CURLcode code, const Exchange& exchange) const {
   WireOutcome outcome;
   outcome.head = exchange.head;
-  if (code == CURLE_OK) {
+  if (code == CURLE_OK && exchange.head) {
     outcome.end = End::Complete;
-    if (!outcome.head) outcome.head = head_of(exchange.easy);
     return outcome;
   }
   if (exchange.stopped) {
@@ -305,7 +325,7 @@ WireOutcome CallClient::exchange(const WireRequest& request, const BodySink& sin
   auto line = parts_->take();
   if (!line) return out_of_memory();
   CURL* easy = line->easy.get();
-  Exchange exchange{easy, request, sink, std::nullopt};
+  Exchange exchange{.easy = easy, .request = request, .sink = sink};
 
   // No "Expect: 100-continue", which would cost a round trip.
   List headers;
@@ -327,6 +347,7 @@ WireOutcome CallClient::exchange(const WireRequest& request, const BodySink& sin
   options.set(CURLOPT_CUSTOMREQUEST, std::string(to_string(request.method)))
       .set(CURLOPT_URL, parts_->origin + request.target)
       .set(CURLOPT_HTTPHEADER, headers.get())
+      .set(CURLOPT_HEADERDATA, &exchange)
       .set(CURLOPT_WRITEDATA, &exchange)
       .set(CURLOPT_PREREQDATA, &exchange);
   if (!good || !options.good() ||

@@ -8,7 +8,7 @@
 #include "operator/kube/call_client.h"
 #include "operator/kube/credentials.h"
 #include "operator/kube/line_splitter.h"
-#include "operator/kube/stream_client.h"
+#include "operator/kube/list_client.h"
 #include "operator/kube/tls.h"
 #include "operator/kube/url.h"
 
@@ -27,10 +27,10 @@ bool same(const TlsSettings& a, const TlsSettings& b) {
 
 /// The two ways to the server, each with its own connections.
 struct Clients {
-  explicit Clients(const WireSettings& settings) : calls(settings), streams(settings) {}
+  explicit Clients(const WireSettings& settings) : calls(settings), lists(settings) {}
 
   CallClient calls;
-  StreamClient streams;
+  ListClient lists;
 };
 
 /// Hands out the clients that fit the files and the credential as they are now.
@@ -190,7 +190,7 @@ class HttpTransport : public Transport {
 
   Result<void> download(const Request& request, const PieceSink& sink,
                         std::stop_token stop) override {
-    const auto outcome = call<&Clients::streams>(request, request.deadline, sink, nullptr, stop);
+    const auto outcome = call<&Clients::lists>(request, request.deadline, sink, nullptr, stop);
     if (!outcome) return std::unexpected(outcome.error());
     const bool left = outcome->end == WireOutcome::End::Stopped;
     if (left || outcome->end == WireOutcome::End::Complete) return {};
@@ -205,7 +205,7 @@ class HttpTransport : public Transport {
       state = splitter.push(piece, sink);
       return state == LineSplitter::Outcome::More;
     };
-    const auto outcome = call<&Clients::streams>(request, request.idle_timeout, read, nullptr, stop);
+    const auto outcome = call<&Clients::calls>(request, request.idle_timeout, read, nullptr, stop);
     if (!outcome) return std::unexpected(outcome.error());
     if (state == LineSplitter::Outcome::TooLong) {
       return failure(ErrorKind::Malformed, call_name(request) + ": a line is longer than " +
@@ -356,7 +356,7 @@ void prepare_process_for_http(std::size_t io_threads) {
     setenv("SSL_CERT_FILE", "/dev/null", 1);
     setenv("SSL_CERT_DIR", "/nonexistent", 1);
     prepare_calls();
-    start_stream_threads(io_threads);
+    start_list_threads(io_threads);
   });
 }
 

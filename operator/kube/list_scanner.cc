@@ -157,6 +157,25 @@ std::optional<std::string> scan_members(std::string_view object, const MemberSin
   });
 }
 
+std::expected<std::string, std::string> scan_version(std::string_view object) {
+  std::string_view metadata;
+  if (auto problem = scan_members(object, [&](std::string_view name, std::string_view value) {
+        if (name == "metadata") metadata = value;
+      })) {
+    return std::unexpected(std::move(*problem));
+  }
+  std::string_view version;
+  if (auto problem = scan_members(metadata, [&](std::string_view name, std::string_view value) {
+        if (name == "resourceVersion") version = value;
+      })) {
+    return std::unexpected("metadata: " + *problem);
+  }
+  const bool plain = version.size() > 2 && version.starts_with('"') && version.ends_with('"') &&
+                     !version.contains('\\');
+  if (!plain) return std::unexpected("it has no metadata.resourceVersion");
+  return std::string(version.substr(1, version.size() - 2));
+}
+
 std::optional<std::string> ListSplitter::push(std::string_view piece, const ItemSink& sink) {
   text_.append(piece);
   while (!problem_) {

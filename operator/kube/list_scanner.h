@@ -27,6 +27,10 @@ using MemberSink = std::function<void(std::string_view name, std::string_view va
 /// Errors: as above; nothing if all went well.
 std::optional<std::string> scan_members(std::string_view object, const MemberSink& sink);
 
+/// metadata.resourceVersion of an object, which is all that the answer to a write is asked for.
+/// Errors: as above, or that there is none.
+std::expected<std::string, std::string> scan_version(std::string_view object);
+
 /// Cuts {"metadata": {...}, "items": [...]}, which comes in pieces, into its items.
 /// Guarantees: keeps no more than one item and one piece; an item is given as soon as it is whole;
 /// metadata may stand before the items or after them; each byte is looked at once.

@@ -13,7 +13,7 @@
 #include "operator/kube/tls.h"
 #include "operator/kube/transport.h"
 
-/// What the two clients of the wire, CallClient and StreamClient, have in common.
+/// What the two clients of the wire, CallClient and ListClient, have in common.
 namespace sandboxrun::kube {
 
 /// One exchange as it goes on the wire. The headers may hold secrets.

@@ -5,7 +5,7 @@
 namespace sandboxrun::kube {
 namespace {
 
-// How long a worker sleeps at most when nothing is scheduled; it is woken for everything anyway.
+// How long a worker sleeps at most; it is woken for everything anyway.
 constexpr std::chrono::seconds kHeartbeat{10};
 
 double seconds(std::chrono::nanoseconds duration) {
@@ -67,7 +67,7 @@ void WorkQueue::add_after_locked(const ObjectName& key, std::chrono::nanoseconds
     entry->second.due = due;
     schedule_.emplace(due, key);
   }
-  wake_.notify_one();
+  if (due < kept_until_) wake_.notify_one();
 }
 
 void WorkQueue::add_rate_limited(const ObjectName& key, Lane lane) {
@@ -97,16 +97,22 @@ std::optional<ObjectName> WorkQueue::get(const std::stop_token& stop) {
   while (open_ && !stop.stop_requested()) {
     const Instant now = clock_.now();
     move_due(now);
+    const Instant due = next_due();
     if (auto key = pop()) {
-      // Somebody else must look after what is scheduled.
-      if (!schedule_.empty()) wake_.notify_one();
+      // Somebody else must look after what is scheduled, unless somebody does.
+      if (due < kept_until_) wake_.notify_one();
       return key;
     }
-    const Instant until =
-        schedule_.empty() ? now + kHeartbeat : std::min(now + kHeartbeat, schedule_.begin()->first);
-    clock_.wait(wake_, lock, stop, until);
+    const bool keeps = due < kept_until_;
+    if (keeps) kept_until_ = due;
+    clock_.wait(wake_, lock, stop, keeps ? due : now + kHeartbeat);
+    if (keeps && kept_until_ == due) kept_until_ = Instant::max();
   }
   return std::nullopt;
+}
+
+Instant WorkQueue::next_due() const {
+  return schedule_.empty() ? Instant::max() : schedule_.begin()->first;
 }
 
 void WorkQueue::move_due(Instant now) {

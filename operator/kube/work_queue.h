@@ -82,6 +82,7 @@ class WorkQueue {
   void add_after_locked(const ObjectName& key, std::chrono::nanoseconds delay, Lane lane);
   void enqueue(const ObjectName& key, Lane lane);
   void move_due(Instant now);
+  Instant next_due() const;
   std::optional<ObjectName> pop();
   void publish_depth();
 
@@ -103,6 +104,8 @@ class WorkQueue {
   std::set<std::pair<Instant, ObjectName>> schedule_;
   std::unordered_map<ObjectName, int, ObjectNameHash> failures_;
   TokenBucket bucket_;
+  // One waiting worker is enough for the schedule; until when it waits, or the end of time.
+  Instant kept_until_ = Instant::max();
 };
 
 }  // namespace sandboxrun::kube

@@ -47,18 +47,52 @@ Node without_empty(const Node& node, std::string_view parent, std::string_view n
   return out;
 }
 
-void append_map(std::string& out, const Node& node) {
+/// A map's members in the order of their names, `append` for each value.
+template <typename Wanted, typename Append>
+void append_members(std::string& out, const Node& map, Wanted wanted, Append append) {
   std::vector<const Node::Entry*> entries;
-  for (const Node::Entry& entry : node.entries) entries.push_back(&entry);
+  entries.reserve(map.entries.size());
+  for (const Node::Entry& entry : map.entries) {
+    if (wanted(entry)) entries.push_back(&entry);
+  }
   std::ranges::sort(entries, {}, &Node::Entry::key);
   out += '{';
   for (const Node::Entry* entry : entries) {
     if (out.back() != '{') out += ',';
     append_json_string(out, entry->key);
     out += ':';
-    append_sorted(out, entry->value);
+    append(*entry);
   }
   out += '}';
+}
+
+void append_without_empty(std::string& out, const Node& node, std::string_view parent,
+                          std::string_view name, LeavesOut leaves_out) {
+  switch (node.kind) {
+    case Node::Kind::Map:
+      return append_members(
+          out, node,
+          [&](const Node::Entry& entry) {
+            return !is_empty(entry.value) && !leaves_out(parent, name, entry.key);
+          },
+          [&](const Node::Entry& entry) {
+            append_without_empty(out, entry.value, name, entry.key, leaves_out);
+          });
+    case Node::Kind::List:
+      out += '[';
+      for (const Node& item : node.items) {
+        if (out.back() != '[') out += ',';
+        append_without_empty(out, item, parent, name, leaves_out);
+      }
+      out += ']';
+      return;
+    case Node::Kind::String:
+    case Node::Kind::Int:
+      if (is_amount(parent, name)) return append_sorted(out, whole_amount(node, name));
+      [[fallthrough]];
+    default:
+      append_sorted(out, node);
+  }
 }
 
 }  // namespace
@@ -81,10 +115,33 @@ Node canonical_pod(const Node& pod) {
   return out;
 }
 
+void append_canonical(std::string& out, const Node& pod, LeavesOut leaves_out) {
+  out += '{';
+  if (const Node* metadata = pod.find("metadata")) {
+    out += R"("metadata":)";
+    append_members(
+        out, *metadata,
+        [](const Node::Entry& entry) {
+          return std::ranges::find(kMetadata, entry.key) != kMetadata.end();
+        },
+        [&](const Node::Entry& entry) {
+          append_without_empty(out, entry.value, "metadata", entry.key, leaves_out);
+        });
+  }
+  if (const Node* spec = pod.find("spec")) {
+    if (out.back() != '{') out += ',';
+    out += R"("spec":)";
+    append_without_empty(out, *spec, "", "spec", leaves_out);
+  }
+  out += '}';
+}
+
 void append_sorted(std::string& out, const Node& node) {
   switch (node.kind) {
     case Node::Kind::Map:
-      return append_map(out, node);
+      return append_members(
+          out, node, [](const Node::Entry&) { return true; },
+          [&](const Node::Entry& entry) { append_sorted(out, entry.value); });
     case Node::Kind::List:
       out += '[';
       for (const Node& item : node.items) {

@@ -239,36 +239,14 @@ bool is_ours(std::string_view key) {
          key != kPodHashAnnotation;
 }
 
-void hash_metadata(const Node& metadata, Node& out) {
-  for (const Node::Entry& entry : metadata.entries) {
-    if (entry.key != "labels" && entry.key != "annotations") {
-      out.entries.push_back(entry);
-      continue;
-    }
-    Node kept;
-    kept.kind = Node::Kind::Map;
-    std::ranges::copy_if(entry.value.entries, std::back_inserter(kept.entries),
-                         [](const Node::Entry& each) { return is_ours(each.key); });
-    out.entries.push_back({entry.key, {}, std::move(kept)});
+/// What may change in the life of a pod of ours, and a pull policy of Always, which is tolerated.
+bool is_not_hashed(std::string_view parent, std::string_view map, std::string_view member) {
+  if (parent == "metadata" && (map == "labels" || map == "annotations")) return !is_ours(member);
+  if (parent.empty() && map == "spec") return is_one_of(member, kNotHashed);
+  if (parent == "spec" && (map == "containers" || map == "initContainers")) {
+    return member == "imagePullPolicy";
   }
-}
-
-void drop_member(Node& map, std::string_view key) {
-  std::erase_if(map.entries, [&](const Node::Entry& each) { return each.key == key; });
-}
-
-// A pull policy of Always is tolerated.
-void forget_pull_policies(Node& spec) {
-  for (Node::Entry& entry : spec.entries) {
-    const bool containers = entry.key == "containers" || entry.key == "initContainers";
-    if (!containers && entry.key != "volumes") continue;
-    for (Node& item : entry.value.items) {
-      if (containers) drop_member(item, "imagePullPolicy");
-      for (Node::Entry& source : item.entries) {
-        if (!containers && source.key == "image") drop_member(source.value, "pullPolicy");
-      }
-    }
-  }
+  return parent == "volumes" && map == "image" && member == "pullPolicy";
 }
 
 }  // namespace
@@ -280,24 +258,8 @@ std::vector<std::string> differences(const Node& rendered, const Node& found, St
 }
 
 std::string pod_hash(const Node& pod) {
-  const Node canonical = canonical_pod(pod);
-  Node out;
-  out.kind = Node::Kind::Map;
-  for (const Node::Entry& part : canonical.entries) {
-    Node kept;
-    kept.kind = Node::Kind::Map;
-    if (part.key == "metadata") {
-      hash_metadata(part.value, kept);
-    } else {
-      std::ranges::copy_if(
-          part.value.entries, std::back_inserter(kept.entries),
-          [](const Node::Entry& each) { return !is_one_of(each.key, kNotHashed); });
-      forget_pull_policies(kept);
-    }
-    out.entries.push_back({part.key, {}, std::move(kept)});
-  }
   std::string text;
-  append_sorted(text, out);
+  append_canonical(text, pod, is_not_hashed);
   return "sha256:" + short_hash(text, 64);
 }
 

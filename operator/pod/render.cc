@@ -20,6 +20,11 @@ struct Orders {
   std::string collect;
 };
 
+struct Hashes {
+  std::string plan;
+  std::string pod;  ///< empty: of a pod that is to be hashed
+};
+
 Result<Orders> orders_for(const run::Plan& plan, const PodOptions& options) {
   Orders orders;
   const run::Layout layout = layout_for(options);
@@ -54,11 +59,11 @@ void write_labels(JsonWriter& json, const run::Plan& plan, const Attempt& attemp
 }
 
 void write_annotations(JsonWriter& json, const run::Plan& plan, const Orders& orders,
-                       const std::string& pod_hash) {
+                       const Hashes& hashes) {
   json.key("annotations").begin_object();
   json.member(kPlanVersionAnnotation, std::to_string(plan.version));
-  json.member(kPlanHashAnnotation, run::plan_hash(plan));
-  if (!pod_hash.empty()) json.member(kPodHashAnnotation, pod_hash);
+  json.member(kPlanHashAnnotation, hashes.plan);
+  if (!hashes.pod.empty()) json.member(kPodHashAnnotation, hashes.pod);
   json.member(kDeadlineAnnotation, std::to_string(plan.active_deadline_seconds));
   json.member(kStartDeadlineAnnotation, std::to_string(plan.start_deadline_seconds));
   if (!orders.prepare.empty()) json.member(kPrepareOrderAnnotation, orders.prepare);
@@ -80,14 +85,14 @@ void write_owner(JsonWriter& json, const run::Plan& plan) {
 }
 
 std::string write_pod(const run::Plan& plan, const PodOptions& options, const Attempt& attempt,
-                      const Orders& orders, const std::string& pod_hash) {
+                      const Orders& orders, const Hashes& hashes) {
   JsonWriter json;
   json.begin_object().member("apiVersion", "v1").member("kind", "Pod");
   json.key("metadata").begin_object();
   json.member("name", pod_name(plan.namespace_name, plan.name, plan.uid, attempt.number));
   json.member("namespace", plan.namespace_name);
   write_labels(json, plan, attempt);
-  write_annotations(json, plan, orders, pod_hash);
+  write_annotations(json, plan, orders, hashes);
   write_owner(json, plan);
   json.end_object();
   write_spec(json.key("spec"), plan, options, attempt);
@@ -101,10 +106,11 @@ Result<std::string> render_pod(const run::Plan& plan, const PodOptions& options,
                                const Attempt& attempt) {
   const auto orders = orders_for(plan, options);
   if (!orders) return std::unexpected(orders.error());
-  const std::string unsigned_pod = write_pod(plan, options, attempt, *orders, "");
-  const auto node = parse_machine_json(unsigned_pod);
+  Hashes hashes{.plan = run::plan_hash(plan), .pod = ""};
+  const auto node = parse_machine_json(write_pod(plan, options, attempt, *orders, hashes));
   if (!node) return failure_within("the rendered pod", node.error());
-  return write_pod(plan, options, attempt, *orders, pod_hash(*node));
+  hashes.pod = pod_hash(*node);
+  return write_pod(plan, options, attempt, *orders, hashes);
 }
 
 std::int64_t termination_grace_seconds(const run::Plan& plan) {

@@ -3,8 +3,11 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <future>
 #include <iostream>
+#include <latch>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -125,26 +128,45 @@ TEST_F(FaultTest, T39_AVersionThatIsGoneInMidWatchLosesNothing) {
 
 // For a while nothing of ours happens, and the server forgets the versions before its last bookmark.
 TEST_F(FaultTest, T39_AfterNothingButBookmarksAWatchGoesOnFromTheLast) {
+  std::promise<std::string> given;
+  const std::shared_future<std::string> version = given.get_future();
+  std::latch told(2);  // on the watch of runs and on that of pods
+  std::set<bool> watches;
+  serve().rewrite([&, version](const std::string& line) {
+    std::vector<std::string> lines{line};
+    const bool of_pods = line.contains("\"containers\"");
+    if (!line.contains("the-last-event") || !watches.insert(of_pods).second) return lines;
+    lines.insert(lines.end(), 3,
+                 R"({"type":"BOOKMARK","object":{"metadata":{"resourceVersion":")" +
+                     version.get() + R"("}}})");
+    told.count_down();
+    return lines;
+  });
   start();
   std::size_t lists = 0;
   complete([&] {
-    lists = api.reads().size();
+    for (const std::string& path : {kRunPath, pod_path()}) {
+      api.change(path, [](Node& object) {
+        test::put(object, {"metadata", "annotations", "the-last-event"}, test::text_node("x"));
+      });
+    }
     const std::string others = "/api/v1/namespaces/elsewhere/configmaps";
     api.create(others, R"({"metadata":{"name":"other"}})");
-    const std::string version =
-        test::text_at(*api.find(others + "/other"), {"metadata", "resourceVersion"});
+    given.set_value(test::text_at(*api.find(others + "/other"), {"metadata", "resourceVersion"}));
+    told.wait();
+    lists = api.reads().size();
     serve().instead([version](const FakeRequest& request) -> std::optional<Answer> {
       const auto from = kube::version_number(request.parameter("resourceVersion"));
-      if (!is_watch(request) || from >= kube::version_number(version)) return std::nullopt;
+      const bool is_old = from < kube::version_number(version.get());
+      if (!is_watch(request) || request.path.contains("networkpolicies") || !is_old) {
+        return std::nullopt;
+      }
       return Answer::failure(410, "Expired", "too old resource version");
     });
-    for (int i = 0; i < 3; ++i) {
-      serve().push(R"({"type":"BOOKMARK","object":{"metadata":{"resourceVersion":")" + version +
-                   R"("}}})");
-    }
     serve().end_watches();
   });
   EXPECT_EQ(api.reads().size(), lists);
+  stop();  // before what the server was told here is gone
 }
 
 TEST_F(FaultTest, T39_AWatchThatStallsIsLeftAndBegunAgain) {

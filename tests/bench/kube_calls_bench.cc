@@ -1,5 +1,5 @@
-// What a call to an API server costs the caller, over TLS: by the client of short calls (libcurl)
-// and by that of long answers (cpprestsdk), interleaved.
+// What a call to an API server costs the caller, over TLS: by the client of calls and watches
+// (libcurl) and by that of lists (cpprestsdk), interleaved.
 //   kube_calls_bench [CALLS [THREADS]]     default: 4000 calls of each from 4 threads
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -133,8 +133,8 @@ int main(int argc, char** argv) {
   if (!transport) fail(transport.error().message);
 
   const auto request = kube::create_request(kPods, "x", std::string(kSent, 'x'));
-  const auto short_call = [&] { return (*transport)->roundtrip(request, {}).has_value(); };
-  const auto long_answer = [&] {
+  const auto call = [&] { return (*transport)->roundtrip(request, {}).has_value(); };
+  const auto list = [&] {
     return (*transport)->download(request, [](std::string_view) { return true; }, {}).has_value();
   };
   constexpr int kRounds = 10;
@@ -142,11 +142,11 @@ int main(int argc, char** argv) {
   Figures cpprest;
   for (int round = -1; round < kRounds; ++round) {
     Figures warm_up[2];
-    measure(round < 0 ? warm_up[0] : curl, calls / kRounds, threads, short_call);
-    measure(round < 0 ? warm_up[1] : cpprest, calls / kRounds, threads, long_answer);
+    measure(round < 0 ? warm_up[0] : curl, calls / kRounds, threads, call);
+    measure(round < 0 ? warm_up[1] : cpprest, calls / kRounds, threads, list);
   }
   curl.say("CallClient (libcurl)");
-  cpprest.say("StreamClient (cpprestsdk)");
-  std::printf("StreamClient / CallClient %.2f\n", cpprest.per_call() / curl.per_call());
+  cpprest.say("ListClient (cpprestsdk)");
+  std::printf("ListClient / CallClient %.2f\n", cpprest.per_call() / curl.per_call());
   return 0;
 }

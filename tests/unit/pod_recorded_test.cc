@@ -47,6 +47,8 @@ std::string describe(InterruptionKind kind) {
       return "Preempted";
     case InterruptionKind::Disrupted:
       return "Disrupted";
+    case InterruptionKind::NodeGone:
+      return "NodeGone";
     case InterruptionKind::Deadline:
       return "Deadline";
   }

@@ -8,7 +8,7 @@
 
 namespace sandboxrun::kube {
 
-/// Long answers: one cpprestsdk http_client and its kept connections to one endpoint. Everything of
+/// Lists, which are long and come at once: one cpprestsdk http_client and its kept connections to one endpoint. Everything of
 /// cpprestsdk stays behind this border.
 /// Guarantees: thread safe; `exchange` blocks the caller only, keeps its times by its own clock
 /// (a hung DNS query cannot hold it), and gives the body to `sink` on the caller's thread; the next
@@ -17,12 +17,12 @@ namespace sandboxrun::kube {
 /// are noticed by TCP (keepalive, user timeout) only where the endpoint, or the proxy if there is
 /// one, is an IP address, and not through a proxy's tunnel: for names the library chooses the
 /// socket's family itself.
-class StreamClient {
+class ListClient {
  public:
-  explicit StreamClient(WireSettings settings);
-  ~StreamClient();
-  StreamClient(const StreamClient&) = delete;
-  StreamClient& operator=(const StreamClient&) = delete;
+  explicit ListClient(WireSettings settings);
+  ~ListClient();
+  ListClient(const ListClient&) = delete;
+  ListClient& operator=(const ListClient&) = delete;
 
   WireOutcome exchange(const WireRequest& request, const BodySink& sink, std::stop_token stop);
 
@@ -32,6 +32,6 @@ class StreamClient {
 };
 
 /// Starts the library's threads; only the first call in a process counts.
-void start_stream_threads(std::size_t count);
+void start_list_threads(std::size_t count);
 
 }  // namespace sandboxrun::kube

@@ -1,4 +1,4 @@
-#include "operator/kube/stream_client.h"
+#include "operator/kube/list_client.h"
 
 #include <cpprest/http_client.h>
 #include <cpprest/producerconsumerstream.h>
@@ -146,7 +146,7 @@ void observe(pplx::task<http::http_response> answer, const std::shared_ptr<Excha
 
 }  // namespace
 
-struct StreamClient::Parts {
+struct ListClient::Parts {
   WireSettings settings;
   std::string host_header;  // empty: the library's own
   http::client::http_client client;
@@ -164,10 +164,10 @@ struct StreamClient::Parts {
   }
 };
 
-StreamClient::StreamClient(WireSettings settings) : parts_(std::make_unique<Parts>(std::move(settings))) {}
-StreamClient::~StreamClient() = default;
+ListClient::ListClient(WireSettings settings) : parts_(std::make_unique<Parts>(std::move(settings))) {}
+ListClient::~ListClient() = default;
 
-WireOutcome StreamClient::exchange(const WireRequest& request, const BodySink& sink,
+WireOutcome ListClient::exchange(const WireRequest& request, const BodySink& sink,
                                  std::stop_token stop) {
   const auto state = std::make_shared<ExchangeState>();
   pplx::cancellation_token_source cancel;
@@ -189,7 +189,7 @@ WireOutcome StreamClient::exchange(const WireRequest& request, const BodySink& s
   return outcome;
 }
 
-void start_stream_threads(std::size_t count) {
+void start_list_threads(std::size_t count) {
   try {
     crossplat::threadpool::initialize_with_threads(count);
   } catch (const std::exception&) {
