@@ -118,6 +118,7 @@ Result<void> Operator::run(const std::stop_token& stop) {
   events_.start();
   caches_.start(
       [this](const kube::ObjectName& key, bool initial) {
+        if (!initial && reconciler_.is_at_rest(key)) return;  // mostly what we wrote ourselves
         queue_.add(key, initial ? kube::Lane::Background : kube::Lane::Live);
       },
       [this](const kube::Error& error) {
@@ -154,6 +155,7 @@ bool Operator::lead(kube::LeaderElector* elector, const std::stop_token& stop) {
   parts_.log.info("this process serves runs now", {{"instance", options_.instance}});
   std::stop_source calls;
   std::vector<std::jthread> workers;
+  workers.reserve(static_cast<std::size_t>(options_.max_concurrent_reconciles) + 2);
   for (int i = 0; i < options_.max_concurrent_reconciles; ++i) {
     workers.emplace_back([this, token = calls.get_token()] { work(token); });
   }

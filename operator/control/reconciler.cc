@@ -156,6 +156,11 @@ std::optional<Reconciler::Outcome> Reconciler::still_rests(const kube::ObjectNam
   return Outcome{*rest->due - now};
 }
 
+bool Reconciler::is_at_rest(const kube::ObjectName& key) const {
+  const auto run = parts_.caches.find_run(key);
+  return run && run->value && still_rests(key, *run);
+}
+
 void Reconciler::let_rest(const World& world, const Outcome& outcome) {
   if (world.status.ended()) return notes_.forget_rest(world.key);
   std::optional<TimePoint> due;

@@ -100,6 +100,10 @@ class Reconciler {
   kube::Result<Outcome> reconcile(const kube::ObjectName& key, const ScopedLog& log,
                                   const std::stop_token& stop);
 
+  /// Nothing that the run was last decided from has changed since, and no time is up: an event that
+  /// tells no more than that needs no work.
+  bool is_at_rest(const kube::ObjectName& key) const;
+
  private:
   struct World;
   enum class Progress { Done, Again };

@@ -90,8 +90,7 @@ void Reconciler::take_live(World& world, SeenPod pod) {
 void Reconciler::take_pod(World& world, SeenPod pod, const std::string& rendered,
                           pod::Stage stage) {
   if (!rendered.empty()) {
-    pod::note_differences(pod.view,
-                          pod::differences(parse_rendered(rendered), pod.node, stage));
+    pod::note_differences(pod.view, pod::differences(parse_rendered(rendered), pod.node, stage));
   }
   const int number = world.facts.number;
   world.facts = pod.view.facts;

@@ -18,8 +18,8 @@ using Steady = std::chrono::steady_clock;
 
 /// Below the 90 s after which an API server closes a connection that is not used.
 constexpr std::chrono::seconds kLongestIdle(60);
-/// The longest piece of a body.
-constexpr long kReadBytes = 64 * 1024;
+/// The longest piece of a body. A block from which on malloc tidies up at each free is larger.
+constexpr long kReadBytes = 32 * 1024;
 
 struct CloseEasy {
   void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
@@ -34,11 +34,10 @@ using List = std::unique_ptr<curl_slist, FreeList>;
 
 /// False: memory ran out.
 bool append(List& list, const std::string& line) {
-  curl_slist* longer = curl_slist_append(list.get(), line.c_str());
-  if (longer == nullptr) return false;
-  static_cast<void>(list.release());  // the same list, or a longer one
-  list.reset(longer);
-  return true;
+  curl_slist* const before = list.release();
+  curl_slist* const longer = curl_slist_append(before, line.c_str());
+  list.reset(longer == nullptr ? before : longer);
+  return longer != nullptr;
 }
 
 /// What the callbacks of one exchange share.
@@ -47,8 +46,8 @@ struct Exchange {
   const WireRequest& request;
   const BodySink& sink;
   std::optional<WireHead> head;
-  bool begun = false;    ///< it was put on the wire, or is about to be
-  bool stopped = false;  ///< by the sink
+  bool begun = false;        ///< it was put on the wire, or is about to be
+  bool stopped = false;      ///< by the sink
   Steady::time_point heard;  ///< the head, or a piece that the sink is done with
 
   /// After the head of a stream only silence counts.
@@ -313,8 +312,7 @@ WireOutcome CallClient::Parts::conclude(CURLcode code, const Exchange& exchange)
   return outcome;
 }
 
-CallClient::CallClient(const WireSettings& settings)
-    : parts_(std::make_unique<Parts>(settings)) {}
+CallClient::CallClient(const WireSettings& settings) : parts_(std::make_unique<Parts>(settings)) {}
 CallClient::~CallClient() = default;
 
 WireOutcome CallClient::exchange(const WireRequest& request, const BodySink& sink,
@@ -350,8 +348,7 @@ WireOutcome CallClient::exchange(const WireRequest& request, const BodySink& sin
       .set(CURLOPT_HEADERDATA, &exchange)
       .set(CURLOPT_WRITEDATA, &exchange)
       .set(CURLOPT_PREREQDATA, &exchange);
-  if (!good || !options.good() ||
-      curl_multi_add_handle(line->multi.get(), easy) != CURLM_OK) {
+  if (!good || !options.good() || curl_multi_add_handle(line->multi.get(), easy) != CURLM_OK) {
     return out_of_memory();
   }
   WireOutcome outcome = parts_->run(*line, exchange, stop);

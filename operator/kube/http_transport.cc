@@ -174,7 +174,8 @@ class HttpTransport : public Transport {
       return !too_large;
     };
     const auto restart = [&] { response.body.clear(); };
-    const auto outcome = call<&Clients::calls>(request, std::chrono::milliseconds(0), read, restart, stop);
+    const auto outcome =
+        call<&Clients::calls>(request, std::chrono::milliseconds(0), read, restart, stop);
     if (!outcome) return std::unexpected(outcome.error());
     if (too_large) {
       return failure(ErrorKind::Malformed, call_name(request) + ": the answer is larger than " +

@@ -164,7 +164,8 @@ struct ListClient::Parts {
   }
 };
 
-ListClient::ListClient(WireSettings settings) : parts_(std::make_unique<Parts>(std::move(settings))) {}
+ListClient::ListClient(WireSettings settings)
+    : parts_(std::make_unique<Parts>(std::move(settings))) {}
 ListClient::~ListClient() = default;
 
 WireOutcome ListClient::exchange(const WireRequest& request, const BodySink& sink,

@@ -8,15 +8,14 @@
 
 namespace sandboxrun::kube {
 
-/// Lists, which are long and come at once: one cpprestsdk http_client and its kept connections to one endpoint. Everything of
-/// cpprestsdk stays behind this border.
-/// Guarantees: thread safe; `exchange` blocks the caller only, keeps its times by its own clock
-/// (a hung DNS query cannot hold it), and gives the body to `sink` on the caller's thread; the next
-/// piece is read from the connection when the sink is done. No redirects, no compression.
-/// Caveats: an exchange given up goes on in the background until its socket is closed. Dead peers
-/// are noticed by TCP (keepalive, user timeout) only where the endpoint, or the proxy if there is
-/// one, is an IP address, and not through a proxy's tunnel: for names the library chooses the
-/// socket's family itself.
+/// Lists, which are long and come at once: one cpprestsdk http_client and its kept connections to
+/// one endpoint. Everything of cpprestsdk stays behind this border. Guarantees: thread safe;
+/// `exchange` blocks the caller only, keeps its times by its own clock (a hung DNS query cannot
+/// hold it), and gives the body to `sink` on the caller's thread; the next piece is read from the
+/// connection when the sink is done. No redirects, no compression. Caveats: an exchange given up
+/// goes on in the background until its socket is closed. Dead peers are noticed by TCP (keepalive,
+/// user timeout) only where the endpoint, or the proxy if there is one, is an IP address, and not
+/// through a proxy's tunnel: for names the library chooses the socket's family itself.
 class ListClient {
  public:
   explicit ListClient(WireSettings settings);

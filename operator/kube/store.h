@@ -136,9 +136,9 @@ class Store {
   };
   struct Same {
     using is_transparent = void;
-    static const ObjectName& name(const Object& object) { return object->meta.name; }
-    static const ObjectName& name(const ObjectName& name) { return name; }
-    bool operator()(const auto& a, const auto& b) const { return name(a) == name(b); }
+    bool operator()(const Object& a, const Object& b) const { return a->meta.name == b->meta.name; }
+    bool operator()(const Object& a, const ObjectName& b) const { return a->meta.name == b; }
+    bool operator()(const ObjectName& a, const Object& b) const { return a == b->meta.name; }
   };
   using Objects = std::unordered_set<Object, Hash, Same>;
 

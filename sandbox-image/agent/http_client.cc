@@ -183,10 +183,10 @@ List header_list(const HttpRequest& request) {
   List list(curl_slist_append(nullptr, "Expect:"));
   for (const HttpHeader& header : request.headers) {
     const Secret line(header.name + ": " + std::string(header.value.reveal()));
-    curl_slist* longer = curl_slist_append(list.get(), std::string(line.reveal()).c_str());
+    curl_slist* const before = list.release();
+    curl_slist* const longer = curl_slist_append(before, std::string(line.reveal()).c_str());
+    list.reset(longer == nullptr ? before : longer);
     if (longer == nullptr) return nullptr;
-    static_cast<void>(list.release());  // the same list, or a longer one
-    list.reset(longer);
   }
   return list;
 }

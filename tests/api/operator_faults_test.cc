@@ -126,7 +126,8 @@ TEST_F(FaultTest, T39_AVersionThatIsGoneInMidWatchLosesNothing) {
   });
 }
 
-// For a while nothing of ours happens, and the server forgets the versions before its last bookmark.
+// For a while nothing of ours happens, and the server forgets the versions before its last
+// bookmark.
 TEST_F(FaultTest, T39_AfterNothingButBookmarksAWatchGoesOnFromTheLast) {
   std::promise<std::string> given;
   const std::shared_future<std::string> version = given.get_future();
@@ -137,8 +138,8 @@ TEST_F(FaultTest, T39_AfterNothingButBookmarksAWatchGoesOnFromTheLast) {
     const bool of_pods = line.contains("\"containers\"");
     if (!line.contains("the-last-event") || !watches.insert(of_pods).second) return lines;
     lines.insert(lines.end(), 3,
-                 R"({"type":"BOOKMARK","object":{"metadata":{"resourceVersion":")" +
-                     version.get() + R"("}}})");
+                 R"({"type":"BOOKMARK","object":{"metadata":{"resourceVersion":")" + version.get() +
+                     R"("}}})");
     told.count_down();
     return lines;
   });

@@ -1,4 +1,5 @@
-// What Flux makes of a run: kstatus, the library that it uses, on statuses that the operator writes.
+// What Flux makes of a run: kstatus, the library that it uses, on statuses that the operator
+// writes.
 
 #include <gtest/gtest.h>
 

@@ -53,8 +53,8 @@ TEST_F(Runs, S3_TheSixLanguagesExampleRunsSealedInAUserNamespace) {
 
 /// What Flux makes of a run as it is now.
 std::string flux(const ServedNamespace& space, const std::string& name) {
-  const std::string all =
-      kstatus(space.output({"get", "sandboxrun", name, "--output", "json", "--show-managed-fields"}));
+  const std::string all = kstatus(
+      space.output({"get", "sandboxrun", name, "--output", "json", "--show-managed-fields"}));
   return all.substr(0, all.find(':'));
 }
 

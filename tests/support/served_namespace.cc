@@ -177,11 +177,13 @@ std::vector<std::string> ServedNamespace::usual_flags() const {
   return flags;
 }
 
-std::unique_ptr<OperatorProcess> ServedNamespace::another(
-    const std::vector<std::string>& flags) const {
-  const std::string number =
-      std::to_string(std::distance(std::filesystem::directory_iterator(work_.path()), {}));
-  const std::string file = work_ / ("kubeconfig-" + number);
+std::string ServedNamespace::new_file(const std::string& kind) const {
+  const auto others = std::distance(std::filesystem::directory_iterator(work_.path()), {});
+  return work_ / (kind + "-" + std::to_string(others));
+}
+
+std::string ServedNamespace::account_kubeconfig() const {
+  std::string file = new_file("kubeconfig");
   std::string token = output({"create", "token", name() + "-sandboxrun", "--duration=2h"});
   while (token.ends_with('\n')) token.pop_back();
   // The administrator's file, with the account's token in the place of the certificate.
@@ -195,9 +197,15 @@ std::unique_ptr<OperatorProcess> ServedNamespace::another(
     argv.insert(argv.end(), change.begin(), change.end());
     run_program(argv);
   }
+  return file;
+}
+
+std::unique_ptr<OperatorProcess> ServedNamespace::another(
+    const std::vector<std::string>& flags) const {
   std::vector<std::string> all = usual_flags();
   replace_flags(all, flags);
-  return std::make_unique<OperatorProcess>(file, work_ / ("log-" + number), all);
+  std::string kubeconfig = account_kubeconfig();
+  return std::make_unique<OperatorProcess>(std::move(kubeconfig), new_file("log"), all);
 }
 
 void ServedNamespace::start_operator() {

@@ -60,6 +60,8 @@ class ServedNamespace {
   const std::string& name() const { return space_.name(); }
   /// The user name of the operator's account.
   std::string account() const;
+  /// A new kubeconfig of that account, which lives as long as this object.
+  std::string account_kubeconfig() const;
 
   /// The one that works, if there is one.
   OperatorProcess& op() { return *operator_; }
@@ -99,6 +101,7 @@ class ServedNamespace {
 
  private:
   std::vector<std::string> usual_flags() const;
+  std::string new_file(const std::string& kind) const;
   void wait_until_allowed(const std::string& resource, const std::string& verb, bool allowed) const;
   Node wait_for(const std::string& name, const std::string& what, std::chrono::seconds patience,
                 bool (*met)(const Node& status, const std::string& what)) const;

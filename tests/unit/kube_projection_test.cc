@@ -2,11 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <expected>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "operator/kube/list_scanner.h"
 #include "operator/kube/projection.h"
 
 namespace sandboxrun::kube {
@@ -210,6 +212,21 @@ INSTANTIATE_TEST_SUITE_P(
                     std::pair{R"({"metadata":{"a":}})", "its metadata"},
                     std::pair{R"({"items":[{"a":")" + std::string(9 << 20, 'x'),
                               "an item of more"}));
+
+TEST(ScanVersion, IsThatOfTheObjectAndOfNothingWithinIt) {
+  EXPECT_EQ(scan_version(R"({"spec":{"metadata":{"resourceVersion":"1"}},"metadata":{"name":"a",)"
+                         R"("annotations":{"resourceVersion":"2"},"resourceVersion":"37"}})"),
+            "37");
+}
+
+TEST(ScanVersion, SaysWhatIsMissing) {
+  EXPECT_EQ(scan_version("[]").error(), "not a JSON object");
+  EXPECT_EQ(scan_version("{}").error(), "metadata: not a JSON object");
+  for (const char* version : {R"("")", "37", R"("3\u0037")", "null"}) {
+    EXPECT_EQ(scan_version(R"({"metadata":{"resourceVersion":)" + std::string(version) + "}}"),
+              std::unexpected(std::string("it has no metadata.resourceVersion")));
+  }
+}
 
 }  // namespace
 }  // namespace sandboxrun::kube

@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <string>
+#include <string_view>
 
+#include "operator/pod/canonical.h"
 #include "operator/pod/render.h"
 #include "tests/support/pod/plans.h"
 
@@ -293,6 +296,17 @@ TEST(Compare, S2_AContainerThatChangesItsPlaceIsNamed) {
   auto& steps = find(pod, "spec.initContainers")->items;
   std::swap(steps[0], steps[1]);
   EXPECT_THAT(at_admission(pod), ElementsAre("spec.initContainers was reordered"));
+}
+
+TEST(Canonical, IsAppendedAsItsCopyWouldBe) {
+  for (const Node& pod : {rendered(full_plan()), live(rendered(full_plan()))}) {
+    std::string copied;
+    append_sorted(copied, canonical_pod(pod));
+    std::string appended;
+    append_canonical(appended, pod,
+                     [](std::string_view, std::string_view, std::string_view) { return false; });
+    EXPECT_EQ(appended, copied);
+  }
 }
 
 TEST(PodHash, IsTheSameFromAdmissionToTheEnd) {
