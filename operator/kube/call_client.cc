@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "operator/base/curl_handles.h"
 #include "operator/kube/url.h"
 
 namespace sandboxrun::kube {
@@ -20,25 +21,6 @@ using Steady = std::chrono::steady_clock;
 constexpr std::chrono::seconds kLongestIdle(60);
 /// The longest piece of a body. A block from which on malloc tidies up at each free is larger.
 constexpr long kReadBytes = 32 * 1024;
-
-struct CloseEasy {
-  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
-};
-struct CloseMulti {
-  void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
-};
-struct FreeList {
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
-using List = std::unique_ptr<curl_slist, FreeList>;
-
-/// False: memory ran out.
-bool append(List& list, const std::string& line) {
-  curl_slist* const before = list.release();
-  curl_slist* const longer = curl_slist_append(before, line.c_str());
-  list.reset(longer == nullptr ? before : longer);
-  return longer != nullptr;
-}
 
 /// What the callbacks of one exchange share.
 struct Exchange {
@@ -126,7 +108,7 @@ class Options {
   bool good_ = true;
 };
 
-/// The handshake or the certificate; nothing of the request was sent.
+/// The handshake or the certificate.
 bool is_tls_failure(CURLcode code) {
   return code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION ||
          code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_ISSUER_ERROR;
@@ -161,8 +143,8 @@ std::string describe(CURLcode code) {
 struct CallClient::Parts {
   /// One connection and what it takes to use it.
   struct Line {
-    std::unique_ptr<CURL, CloseEasy> easy{curl_easy_init()};
-    std::unique_ptr<CURLM, CloseMulti> multi{curl_multi_init()};
+    CurlEasy easy{curl_easy_init()};
+    CurlMulti multi{curl_multi_init()};
     Steady::time_point used;
 
     bool is_there() const { return easy && multi; }
@@ -175,7 +157,7 @@ struct CallClient::Parts {
         settings.tls_server_name.empty() ? endpoint.host : settings.tls_server_name;
     origin = (endpoint.tls ? "https://" : "http://") + authority(name, endpoint.port);
     if (name != endpoint.host) {
-      append(connect_to, "::" + authority(endpoint.host, endpoint.port));
+      append_line(connect_to, "::" + authority(endpoint.host, endpoint.port));
     }
   }
 
@@ -187,7 +169,7 @@ struct CallClient::Parts {
 
   WireSettings settings;
   std::string origin;  ///< before each request's target
-  List connect_to;
+  CurlList connect_to;
   std::mutex mutex;
   std::vector<std::unique_ptr<Line>> idle;  ///< the most recently used one last
 };
@@ -230,7 +212,6 @@ bool CallClient::Parts::set_up(Line& line) const {
       .set(CURLOPT_HTTP09_ALLOWED, 0L)
       .set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1))
       .set(CURLOPT_BUFFERSIZE, kReadBytes)
-      .set(CURLOPT_MAXCONNECTS, 1L)
       .set(CURLOPT_MAXAGE_CONN, static_cast<long>(kLongestIdle.count()))
       // Whoever gives up doesn't wait for a resolver that hangs.
       .set(CURLOPT_QUICK_EXIT, 1L)
@@ -261,7 +242,8 @@ bool CallClient::Parts::set_up(Line& line) const {
         .set(CURLOPT_SSL_CTX_FUNCTION, &on_tls)
         .set(CURLOPT_SSL_CTX_DATA, self);
   }
-  return options.good();
+  return options.good() &&
+         curl_multi_setopt(line.multi.get(), CURLMOPT_MAXCONNECTS, 1L) == CURLM_OK;
 }
 
 WireOutcome CallClient::Parts::run(Line& line, Exchange& exchange,
@@ -305,6 +287,7 @@ WireOutcome CallClient::Parts::conclude(CURLcode code, const Exchange& exchange)
   outcome.end = End::Broken;
   outcome.failure = describe(code);
   outcome.tls_failed = is_tls_failure(code);
+  outcome.unsent = !exchange.begun;
   if (outcome.tls_failed) {
     const std::string refusal = settings.tls ? settings.tls->last_refusal() : "";
     if (!refusal.empty()) outcome.failure = "its certificate is refused: " + refusal;
@@ -317,25 +300,26 @@ CallClient::~CallClient() = default;
 
 WireOutcome CallClient::exchange(const WireRequest& request, const BodySink& sink,
                                  const std::stop_token& stop) {
-  const auto out_of_memory = [] {
-    return WireOutcome{.end = End::Broken, .head = {}, .failure = "libcurl lacks memory"};
+  const auto unusable = [] {
+    return WireOutcome{
+        .end = End::Broken, .head = {}, .failure = "libcurl lacks memory or a feature"};
   };
   auto line = parts_->take();
-  if (!line) return out_of_memory();
+  if (!line) return unusable();
   CURL* easy = line->easy.get();
   Exchange exchange{.easy = easy, .request = request, .sink = sink};
 
   // No "Expect: 100-continue", which would cost a round trip.
-  List headers;
-  bool good = append(headers, "Expect:");
+  CurlList headers;
+  bool good = append_line(headers, "Expect:");
   for (const auto& [name, value] : request.headers) {
-    good = good && append(headers, name + ": " + value);
+    good = good && append_line(headers, name + ": " + value);
   }
   Options options(easy);
   const bool has_body = !request.body.empty() || request.method == Method::Post ||
                         request.method == Method::Put || request.method == Method::Patch;
   if (has_body) {
-    good = good && append(headers, "Content-Type: " + request.content_type);
+    good = good && append_line(headers, "Content-Type: " + request.content_type);
     options.set(CURLOPT_POST, 1L)
         .set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()))
         .set(CURLOPT_POSTFIELDS, request.body.c_str());
@@ -349,7 +333,7 @@ WireOutcome CallClient::exchange(const WireRequest& request, const BodySink& sin
       .set(CURLOPT_WRITEDATA, &exchange)
       .set(CURLOPT_PREREQDATA, &exchange);
   if (!good || !options.good() || curl_multi_add_handle(line->multi.get(), easy) != CURLM_OK) {
-    return out_of_memory();
+    return unusable();
   }
   WireOutcome outcome = parts_->run(*line, exchange, stop);
   // Closes the connection unless the exchange has come to its end.

@@ -271,8 +271,7 @@ class HttpTransport : public Transport {
       if (outcome.end == WireOutcome::End::Broken && !resent && (restart || !outcome.head)) {
         resent = true;
         look_again = outcome.tls_failed;
-        // A failed handshake has carried nothing.
-        if (request.idempotent || outcome.tls_failed) {
+        if (request.idempotent || outcome.unsent) {
           if (restart) restart();
           continue;
         }

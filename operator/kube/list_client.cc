@@ -183,7 +183,7 @@ WireOutcome ListClient::exchange(const WireRequest& request, const BodySink& sin
   using End = WireOutcome::End;
   if (outcome.end != End::Complete && outcome.end != End::Broken) cancel.cancel();
   if (outcome.end == End::Broken && outcome.failure.contains("SSL handshake")) {
-    outcome.tls_failed = true;
+    outcome.tls_failed = outcome.unsent = true;
     const std::string refusal = parts_->settings.tls ? parts_->settings.tls->last_refusal() : "";
     if (!refusal.empty()) outcome.failure = "its certificate is refused: " + refusal;
   }

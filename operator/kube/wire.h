@@ -41,6 +41,7 @@ struct WireOutcome {
   std::optional<WireHead> head;  ///< nothing: it ended before the answer began
   std::string failure;           ///< Broken: what the library said
   bool tls_failed = false;       ///< Broken in the handshake
+  bool unsent = false;           ///< Broken before anything of the request was sent
 };
 
 /// Takes one piece of the body; false ends the exchange (Stopped).

@@ -36,7 +36,7 @@ void WorkQueue::add_locked(const ObjectName& key, Lane lane) {
     entry->second.lane = Lane::Live;
     if (!working) {
       live_.push_back(key);  // its place among the others becomes a leftover
-      wake_.notify_one();
+      wake_one();
     }
   }
 }
@@ -45,7 +45,7 @@ void WorkQueue::enqueue(const ObjectName& key, Lane lane) {
   (lane == Lane::Live ? live_ : background_).push_back(key);
   ++queued_;
   publish_depth();
-  wake_.notify_one();
+  wake_one();
 }
 
 void WorkQueue::add_after(const ObjectName& key, std::chrono::nanoseconds delay, Lane lane) {
@@ -67,7 +67,7 @@ void WorkQueue::add_after_locked(const ObjectName& key, std::chrono::nanoseconds
     entry->second.due = due;
     schedule_.emplace(due, key);
   }
-  if (due < kept_until_) wake_.notify_one();
+  if (due < kept_until_) wake_one();
 }
 
 void WorkQueue::add_rate_limited(const ObjectName& key, Lane lane) {
@@ -100,15 +100,29 @@ std::optional<ObjectName> WorkQueue::get(const std::stop_token& stop) {
     const Instant due = next_due();
     if (auto key = pop()) {
       // Somebody else must look after what is scheduled, unless somebody does.
-      if (due < kept_until_) wake_.notify_one();
+      if (due < kept_until_) wake_one();
       return key;
     }
-    const bool keeps = due < kept_until_;
-    if (keeps) kept_until_ = due;
-    clock_.wait(wake_, lock, stop, keeps ? due : now + kHeartbeat);
-    if (keeps && kept_until_ == due) kept_until_ = Instant::max();
+    wait(lock, stop, now);
   }
   return std::nullopt;
+}
+
+void WorkQueue::wait(std::unique_lock<std::mutex>& lock, const std::stop_token& stop, Instant now) {
+  std::condition_variable_any wake;
+  const Instant due = next_due();
+  const bool keeps = due < kept_until_;
+  if (keeps) kept_until_ = due;
+  waiting_.insert(keeps ? waiting_.begin() : waiting_.end(), &wake);
+  clock_.wait(wake, lock, stop, keeps ? due : now + kHeartbeat);
+  std::erase(waiting_, &wake);
+  if (keeps && kept_until_ == due) kept_until_ = Instant::max();
+}
+
+void WorkQueue::wake_one() {
+  if (waiting_.empty()) return;
+  waiting_.back()->notify_one();
+  waiting_.pop_back();
 }
 
 Instant WorkQueue::next_due() const {
@@ -169,7 +183,7 @@ void WorkQueue::shut_down() {
   schedule_.clear();
   queued_ = 0;
   publish_depth();
-  wake_.notify_all();
+  while (!waiting_.empty()) wake_one();
 }
 
 bool WorkQueue::drain(std::chrono::nanoseconds patience) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "operator/kube/backoff.h"
 #include "operator/kube/clock.h"
@@ -83,6 +84,8 @@ class WorkQueue {
   void enqueue(const ObjectName& key, Lane lane);
   void move_due(Instant now);
   Instant next_due() const;
+  void wait(std::unique_lock<std::mutex>& lock, const std::stop_token& stop, Instant now);
+  void wake_one();
   std::optional<ObjectName> pop();
   void publish_depth();
 
@@ -91,7 +94,9 @@ class WorkQueue {
   Metrics& metrics_;
 
   mutable std::mutex mutex_;
-  std::condition_variable_any wake_;  // a worker may have something to do
+  // Those who wait for something to do. The last one is woken first, since what it needs is still
+  // in the processor's caches; the first one is who looks after the schedule.
+  std::vector<std::condition_variable_any*> waiting_;
   std::condition_variable_any idle_;  // nothing is worked on
   bool open_ = true;
   Keys dirty_;  // to be handed out; queued unless also in processing_

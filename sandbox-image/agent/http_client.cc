@@ -9,8 +9,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <memory>
+#include <utility>
 
+#include "operator/base/curl_handles.h"
 #include "sandbox-image/agent/curl_on_demand.h"
 #include "sandbox-image/agent/http_answer.h"
 
@@ -19,19 +20,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
-
-struct CloseEasy {
-  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
-};
-struct CloseMulti {
-  void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
-};
-struct FreeList {
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
-using Easy = std::unique_ptr<CURL, CloseEasy>;
-using Multi = std::unique_ptr<CURLM, CloseMulti>;
-using List = std::unique_ptr<curl_slist, FreeList>;
 
 /// A peer that hangs up must not end the process: OpenSSL may write without MSG_NOSIGNAL.
 class BlockSigpipe {
@@ -159,7 +147,7 @@ bool set_tls(CURL* easy, const std::string& ca_file) {
          set(easy, CURLOPT_CAPATH, static_cast<char*>(nullptr));
 }
 
-bool set_request(CURL* easy, Exchange& exchange, const List& headers) {
+bool set_request(CURL* easy, Exchange& exchange, const CurlList& headers) {
   const HttpRequest& request = exchange.request;
   void* context = &exchange;
   bool ok = set(easy, CURLOPT_URL, request.url.text().c_str()) &&
@@ -178,17 +166,15 @@ bool set_request(CURL* easy, Exchange& exchange, const List& headers) {
 }
 
 /// Nothing when memory ran out.
-List header_list(const HttpRequest& request) {
+CurlList header_list(const HttpRequest& request) {
+  CurlList list;
   // No "Expect: 100-continue": servers that don't know it would cost a second each.
-  List list(curl_slist_append(nullptr, "Expect:"));
+  bool good = append_line(list, "Expect:");
   for (const HttpHeader& header : request.headers) {
     const Secret line(header.name + ": " + std::string(header.value.reveal()));
-    curl_slist* const before = list.release();
-    curl_slist* const longer = curl_slist_append(before, std::string(line.reveal()).c_str());
-    list.reset(longer == nullptr ? before : longer);
-    if (longer == nullptr) return nullptr;
+    good = good && append_line(list, std::string(line.reveal()));
   }
-  return list;
+  return good ? std::move(list) : nullptr;
 }
 
 /// Runs the transfer to its end. Errors: Cancelled, Internal.
@@ -286,9 +272,9 @@ Result<HttpResponse> http_exchange(const HttpRequest& request, const HttpConditi
   }
   const BlockSigpipe quiet;
   Exchange exchange{request, conditions, HttpAnswer(request), std::nullopt};
-  const List headers = header_list(request);
-  const Easy easy(curl_easy_init());
-  const Multi multi(curl_multi_init());
+  const CurlList headers = header_list(request);
+  const CurlEasy easy(curl_easy_init());
+  const CurlMulti multi(curl_multi_init());
   if (!headers || !easy || !multi || !set_manners(easy.get()) ||
       !set_limits(easy.get(), conditions) || !set_tls(easy.get(), request.ca_file) ||
       !set_request(easy.get(), exchange, headers) ||

@@ -351,11 +351,13 @@ TEST(ProxyUse, TlsAsksTheProxyToConnect) {
   Config config;
   config.endpoint = {.tls = true, .host = "api.example", .port = 6443, .path_prefix = ""};
   config.proxy = Proxy{"127.0.0.1", proxy.port(), "", Secret()};
+  config.credentials = StaticToken{Secret("the-token")};
   const auto answer = transport_to(config)->roundtrip(get_pods(), {});
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().kind, ErrorKind::Unreachable);
   EXPECT_EQ(proxy.requests().at(0).method, "CONNECT");
   EXPECT_EQ(proxy.requests().at(0).path, "api.example:6443");
+  EXPECT_EQ(proxy.requests().at(0).header("authorization"), "");
 }
 
 }  // namespace
