@@ -15,7 +15,7 @@ measure() {
   case $1 in
     latency) "$program" latency 30 ;;
     throughput)
-      "$program" throughput 500
+      "$program" throughput 500 5
       "$program" throughput 5000
       ;;
     rate) "$program" rate 600 ;;

@@ -96,7 +96,11 @@ void replace_flags(std::vector<std::string>& flags, const std::vector<std::strin
 OperatorProcess::OperatorProcess(std::string kubeconfig, std::string log_file,
                                  std::vector<std::string> flags)
     : log_file_(std::move(log_file)), probe_port_(free_port()), metrics_port_(free_port()) {
+  // It ends with the test, however that ends.
   std::vector<std::string> argv = {
+      "/usr/bin/setpriv",
+      "--pdeathsig",
+      "KILL",
       SANDBOXRUN_BINARY_DIR "/bin/operator",
       "--kubeconfig=" + kubeconfig,
       "--health-probe-bind-address=127.0.0.1:" + std::to_string(probe_port_),
