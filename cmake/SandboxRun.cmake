@@ -1,4 +1,5 @@
-# Warnings, and the two functions with which every folder declares its library and its tests.
+# Warnings (errors, but for the sanitizers' presets: gcc 12 sees faults in its own library where that is
+# instrumented), and the two functions with which every folder declares its library and its tests.
 
 add_library(sandboxrun_warnings INTERFACE)
 target_compile_options(sandboxrun_warnings INTERFACE

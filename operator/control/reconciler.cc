@@ -106,6 +106,11 @@ Reconciler::Reconciler(ReconcilerOptions options, Parts parts)
 kube::Result<Reconciler::Outcome> Reconciler::reconcile(const kube::ObjectName& key,
                                                         const ScopedLog& log,
                                                         const std::stop_token& stop) {
+  // Before anything is read: what the caches have by then holds all that we wrote.
+  if (parts_.gate.is_behind(key, "runs", parts_.caches.seen_runs(key.namespace_name)) ||
+      parts_.gate.is_behind(key, "pods", parts_.caches.seen_pods(key.namespace_name))) {
+    return Outcome{kBehindDelay};
+  }
   const auto cached = parts_.caches.find_run(key);
   if (!cached) {
     parts_.gate.forget(key);
@@ -115,10 +120,6 @@ kube::Result<Reconciler::Outcome> Reconciler::reconcile(const kube::ObjectName& 
   if (!cached->value) return Outcome{};
   const std::string& manager = cached->value->run.spec.managed_by;
   if (!manager.empty() && manager != kOurManager) return Outcome{};
-  if (parts_.gate.is_behind(key, "runs", parts_.caches.seen_runs(key.namespace_name)) ||
-      parts_.gate.is_behind(key, "pods", parts_.caches.seen_pods(key.namespace_name))) {
-    return Outcome{kBehindDelay};
-  }
   if (const auto rest = still_rests(key, *cached)) return *rest;
   const RunView& view = *cached->value;
   const kube::Instant deadline = parts_.clock.now() + options_.patience;

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <condition_variable>
+#include <mutex>
 #include <stdexcept>
 
 #include "operator/kube/exchange_state.h"
@@ -124,13 +126,41 @@ WireHead head_of(const http::http_response& response) {
   return head;
 }
 
+/// The exchanges of a client that the library still works on, those that were given up too.
+class Underway {
+ public:
+  /// One more, until the last copy of what is returned is gone.
+  static std::shared_ptr<void> begin(const std::shared_ptr<Underway>& all) {
+    const std::lock_guard lock(all->mutex_);
+    ++all->count_;
+    return {all.get(), [all](Underway*) { all->end(); }};
+  }
+  /// Until there are none, but not for ever.
+  void wait() {
+    std::unique_lock lock(mutex_);
+    none_.wait_for(lock, kPatience, [this] { return count_ == 0; });
+  }
+
+ private:
+  void end() {
+    const std::lock_guard lock(mutex_);
+    if (--count_ == 0) none_.notify_all();
+  }
+
+  static constexpr std::chrono::seconds kPatience{2};
+  std::mutex mutex_;
+  std::condition_variable none_;
+  int count_ = 0;
+};
+
 /// Both tasks' ends go to the state: a failure that nobody looks at would end the process.
-void observe(pplx::task<http::http_response> answer, const std::shared_ptr<ExchangeState>& state) {
-  answer.then([state](pplx::task<http::http_response> head) {
+void observe(pplx::task<http::http_response> answer, const std::shared_ptr<ExchangeState>& state,
+             const std::shared_ptr<void>& underway) {
+  answer.then([state, underway](pplx::task<http::http_response> head) {
     try {
       const http::http_response response = head.get();
       state->set_head(head_of(response));
-      response.content_ready().then([state](pplx::task<http::http_response> whole) {
+      response.content_ready().then([state, underway](pplx::task<http::http_response> whole) {
         try {
           whole.get();
           state->set_complete();
@@ -149,6 +179,7 @@ void observe(pplx::task<http::http_response> answer, const std::shared_ptr<Excha
 struct ListClient::Parts {
   WireSettings settings;
   std::string host_header;  // empty: the library's own
+  std::shared_ptr<Underway> underway = std::make_shared<Underway>();
   http::client::http_client client;
 
   explicit Parts(WireSettings given)
@@ -166,7 +197,10 @@ struct ListClient::Parts {
 
 ListClient::ListClient(WireSettings settings)
     : parts_(std::make_unique<Parts>(std::move(settings))) {}
-ListClient::~ListClient() = default;
+// The library's threads must be done with what was given up before the process ends.
+ListClient::~ListClient() {
+  parts_->underway->wait();
+}
 
 WireOutcome ListClient::exchange(const WireRequest& request, const BodySink& sink,
                                  std::stop_token stop) {
@@ -175,7 +209,7 @@ WireOutcome ListClient::exchange(const WireRequest& request, const BodySink& sin
   try {
     observe(parts_->client.request(make_request(request, parts_->host_header, state),
                                    cancel.get_token()),
-            state);
+            state, Underway::begin(parts_->underway));
   } catch (const std::exception& error) {
     state->set_failed(error.what());
   }
