@@ -79,7 +79,7 @@ Display detect_display(int out, int err,
   return display;
 }
 
-bool write_all(int fd, std::string_view bytes, std::stop_token give_up) {
+bool write_all(int fd, std::string_view bytes, const std::stop_token& give_up) {
   int frames_left = 10;  // of 100 ms, once nobody waits for the bytes any more
   while (!bytes.empty()) {
     pollfd waited{fd, POLLOUT, 0};
@@ -97,12 +97,12 @@ bool write_all(int fd, std::string_view bytes, std::stop_token give_up) {
 
 Screen::Screen(Display display, std::string_view name, std::string_view command,
                std::stop_token give_up, Clock clock)
-    : display_(std::move(display)),
+    : display_(display),
       name_(one_line(name)),
       command_(one_line(command)),
       give_up_(std::move(give_up)),
       clock_(std::move(clock)) {
-  if (live()) ticker_ = std::jthread([this](std::stop_token stop) { tick(std::move(stop)); });
+  if (live()) ticker_ = std::jthread([this](const std::stop_token& stop) { tick(stop); });
 }
 
 Screen::~Screen() {
@@ -188,7 +188,7 @@ void Screen::summarize(std::string_view outcome, bool good, std::string_view tex
   note(line);
 }
 
-void Screen::tick(std::stop_token stop) {
+void Screen::tick(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   while (!stop.stop_requested()) {
     wake_.wait_for(lock, stop, kFrame, [] { return false; });

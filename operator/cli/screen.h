@@ -37,7 +37,7 @@ Display detect_display(int out, int err,
 /// Writes all of `bytes`. While nobody reads it waits; once `give_up` is asked for it waits one
 /// more second and drops the rest. A descriptor that refuses bytes (EPIPE) drops them at once.
 /// Returns whether everything was written.
-bool write_all(int fd, std::string_view bytes, std::stop_token give_up = {});
+bool write_all(int fd, std::string_view bytes, const std::stop_token& give_up = {});
 
 /// Draws one run: a live line while a stage is under way (at most ten times a second), one line for
 /// each stage that is over, and the program's output between them as it comes.
@@ -81,7 +81,7 @@ class Screen {
   void ended(launch::Stage stage, std::string_view summary, std::chrono::milliseconds took);
   void output(bool is_stderr, std::string_view bytes);
 
-  void tick(std::stop_token stop);
+  void tick(const std::stop_token& stop);
   std::string drawn() const;  // the live line with the sequences that draw it
   void draw();                // replaces the live line on the screen
   void put(int fd, std::string_view text);

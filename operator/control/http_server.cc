@@ -65,7 +65,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   beast::tcp_stream stream_;
   const HttpServer::Handler& handler_;
-  beast::flat_buffer buffer_{2 * kMaxHead};
+  beast::flat_buffer buffer_{std::size_t{2} * kMaxHead};
   std::optional<http::request_parser<http::string_body>> parser_;
   http::response<http::string_body> answer_;
 };

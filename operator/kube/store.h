@@ -28,6 +28,7 @@ struct StoreEvent {
                   ///< was never seen (the deletion was noticed by a list)
   bool initial = false;  ///< it came with all the others, not by itself
 
+  // NOLINTNEXTLINE(clang-analyzer-core.uninitialized.UndefReturn): one of the two is there
   const ObjectMeta& meta() const { return after ? after->meta : before->meta; }
 };
 

@@ -239,7 +239,7 @@ bool Launcher::make_bundle() {
 
 bool Launcher::execute() {
   if (deadline_.token().stop_requested()) return false;
-  StageEvents events(events_, Stage::Running, /*begin=*/false);
+  StageEvents events(events_, Stage::Running, /*begin_now=*/false);
   std::chrono::seconds allowance =
       std::chrono::seconds(plan_.active_deadline_seconds + run::kGraceSeconds) + kDeadlineSlack;
   for (const run::PlanStep& step : plan_.setup)

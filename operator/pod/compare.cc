@@ -65,7 +65,7 @@ class Tolerance {
  private:
   // Written by the API server and its built-in admission plugins.
   static bool is_default(const Change& change) {
-    const bool added = change.before == nullptr;
+    const bool added = change.before == nullptr && change.after != nullptr;
     if (change.path == "spec.serviceAccount") return added && text_of(change.after) == "default";
     if (change.path == "spec.priority") {
       return added && change.after->kind == Node::Kind::Int &&
@@ -85,7 +85,7 @@ class Tolerance {
 
   // What a RuntimeClass adds for the runs that name it, and what a node's pressure taint does.
   bool is_class_default(const Change& change) const {
-    if (change.before != nullptr) return false;
+    if (change.before != nullptr || change.after == nullptr) return false;
     if (change.path.starts_with("spec.tolerations[")) {
       return has_runtime_class_ ||
              text_at(*change.after, "key") == "node.kubernetes.io/memory-pressure";

@@ -56,6 +56,7 @@ CURLcode curl_easy_setopt(CURL* easy, CURLoption option, ...) {
   va_start(arguments, option);
   CURLcode code = CURLE_UNKNOWN_OPTION;
   // The range that an option's number is in tells the type of its value (curl.h, CURLOPTTYPE_*).
+  // NOLINTNEXTLINE(bugprone-branch-clone): long and curl_off_t are one type here, not everywhere
   if (option < CURLOPTTYPE_OBJECTPOINT) {
     code = call(easy, option, va_arg(arguments, long));
   } else if (option >= CURLOPTTYPE_OFF_T && option < CURLOPTTYPE_BLOB) {

@@ -96,7 +96,7 @@ std::string full_digest(std::string_view text) {
 
 // Cut so that its JSON form takes at most `room` bytes, at a character, with "..." where cut.
 std::string shortened(const std::string& message, std::size_t room) {
-  const std::string valid = to_valid_utf8(message);
+  std::string valid = to_valid_utf8(message);
   const auto encoded_size = [](std::string_view text) {
     std::string quoted;
     append_json_string(quoted, text);
