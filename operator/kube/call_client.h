@@ -13,8 +13,10 @@ namespace sandboxrun::kube {
 /// on when the sink is done; it keeps its times whatever the peer or a name server does; a request
 /// that may not be replayed is begun on a second connection only if nothing of it was sent on the
 /// first. A dead peer is noticed by TCP, also through a proxy. No redirects, no compression,
-/// nothing from the environment. Assumptions: `prepare_calls` ran before. Caveats: one connection
-/// per exchange under way; those that were not used for a minute are closed at the next exchange.
+/// nothing from the environment.
+/// Assumptions: `prepare_calls` ran before.
+/// Caveats: one connection per exchange under way; those that were not used for a minute are
+/// closed at the next exchange.
 class CallClient {
  public:
   explicit CallClient(const WireSettings& settings);

@@ -2,10 +2,10 @@
 # Builds the programs that tests need and that no package offers, from pinned Go modules:
 #   tests/tools/build.sh NAME...
 # NAME is a folder beside this script that holds go.mod, go.sum and tools.go, whose imports are the
-# commands (one may be a main.go of the folder itself), and, where they are not built like all others,
-# `options`: shell variables cgo, tags and ldflags. Each program lands in ${SANDBOXRUN_CACHE:-$HOME/.cache/sandboxrun}/tools/bin, under the
-# last part of its path or the name that the import's comment gives, and is built again only when
-# one of those files changed.
+# commands (one may be a main.go of the folder itself), and, where they are not built like all
+# others, `options`: shell variables cgo, tags and ldflags. Each program lands in
+# ${SANDBOXRUN_CACHE:-$HOME/.cache/sandboxrun}/tools/bin, under the last part of its path or the name
+# that the import's comment gives, and is built again only when one of those files changed.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
