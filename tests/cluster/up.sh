@@ -183,8 +183,10 @@ start_control_plane() {
     --kubeconfig "$pki/kube-controller-manager.conf" --leader-elect=false \
     --use-service-account-credentials --root-ca-file "$pki/ca.crt" \
     --service-account-private-key-file "$pki/service-account.key"
+  # Its 50 writes a second would be the limit of every run that waits for a node.
   start kube-scheduler "$tools/kube-scheduler" --bind-address 127.0.0.1 \
-    --kubeconfig "$pki/kube-scheduler.conf" --leader-elect=false
+    --kubeconfig "$pki/kube-scheduler.conf" --leader-elect=false \
+    --kube-api-qps 1000 --kube-api-burst 2000
 }
 
 start_node() {

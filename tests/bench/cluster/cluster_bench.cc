@@ -15,6 +15,8 @@
 #include <cstdlib>
 #include <deque>
 #include <fstream>
+#include <functional>
+#include <future>
 #include <memory>
 #include <random>
 #include <string>
@@ -24,6 +26,7 @@
 #include "operator/base/json_writer.h"
 #include "operator/kube/config.h"
 #include "operator/kube/http_transport.h"
+#include "operator/pod/names.h"
 #include "tests/bench/cluster/watch_times.h"
 #include "tests/support/https_server.h"
 #include "tests/support/served_namespace.h"
@@ -84,6 +87,14 @@ void say_times(const char* what, const std::vector<double>& values) {
   std::printf("%-44s p50 %8.1f ms  min %8.1f  max %8.1f\n", what, median(values),
               *std::min_element(values.begin(), values.end()),
               *std::max_element(values.begin(), values.end()));
+}
+
+/// Runs `work` on so many threads at once. Waits for all of them, and throws what one of them
+/// threw.
+void on_threads(int count, const std::function<void()>& work) {
+  std::vector<std::future<void>> threads;
+  for (int t = 0; t < count; ++t) threads.push_back(std::async(std::launch::async, work));
+  for (std::future<void>& each : threads) each.get();
 }
 
 // --- the objects -------------------------------------------------------------------------------
@@ -243,16 +254,13 @@ void load_runs(
     int threads,
     const std::function<void(const std::string& name, const std::string& object)>& created) {
   std::atomic<int> next{0};
-  std::vector<std::jthread> loaders;
-  for (int t = 0; t < threads; ++t) {
-    loaders.emplace_back([&] {
-      for (int i = next++; i < count; i = next++) {
-        const std::string name = "r-" + std::to_string(i);
-        created(name, call(transport, kube::create_request(kRuns, name_space,
-                                                           run_object(name, image, kNowhere))));
-      }
-    });
-  }
+  on_threads(threads, [&] {
+    for (int i = next++; i < count; i = next++) {
+      const std::string name = "r-" + std::to_string(i);
+      created(name, call(transport, kube::create_request(kRuns, name_space,
+                                                         run_object(name, image, kNowhere))));
+    }
+  });
 }
 
 std::string replaced_all(std::string text, const std::string& from, const std::string& to) {
@@ -260,6 +268,16 @@ std::string replaced_all(std::string text, const std::string& from, const std::s
     text.replace(at, from.size(), to);
   }
   return text;
+}
+
+/// A pod as it could be POSTed again.
+std::string pod_to_post(const ServedNamespace& space, const std::string& name) {
+  return space.output(
+      {"get", "pod", name, "--output",
+       "jsonpath={\"{\"}\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"{\"}\"name\":\"" +
+           name +
+           "\",\"labels\":{.metadata.labels},\"annotations\":{.metadata.annotations},"
+           "\"ownerReferences\":{.metadata.ownerReferences}},\"spec\":{.spec}{\"}\"}"});
 }
 
 /// What the operator writes for one run that waits for a node, as bodies with the names of one run
@@ -308,13 +326,7 @@ Writes learn_writes(const ServedNamespace& space, kube::Transport& transport,
   out.uid = test::at(*parse_json(run), "metadata.uid");
   out.pod_name = test::at(*parse_json(run), "status.attempts.0.podName");
   out.pod_uid = test::at(*parse_json(run), "status.attempts.0.podUID");
-  const std::string pod = space.output(
-      {"get", "pod", out.pod_name, "--output",
-       "jsonpath={\"{\"}\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"{\"}\"name\":\"" +
-           out.pod_name +
-           "\",\"labels\":{.metadata.labels},\"annotations\":{.metadata.annotations},"
-           "\"ownerReferences\":{.metadata.ownerReferences}},\"spec\":{.spec}{\"}\"}"});
-  out.pod = pod;
+  out.pod = pod_to_post(space, out.pod_name);
   out.pod.insert(out.pod.rfind("\"spec\":{") + 8,
                  R"("schedulingGates":[{"name":"sandboxrun.dev/admission"}],)");
   const std::string status =
@@ -356,42 +368,63 @@ void write_raw(kube::Transport& transport, const std::string& name_space, const 
                                                     '"' + name + '.')));
 }
 
-/// Runs a second for which a client with the operator's account makes the operator's writes.
-double raw_rate(kube::Transport& loader, kube::Transport& writer, const std::string& name_space,
-                const Writes& writes, const std::string& image, int count) {
+/// How many runs a second get to wait for a node, as seen on watches, from the first POST on until
+/// the last run's status and its pod's say so. The pods count too, because the scheduler's writes
+/// are part of the load: a client that need not wait for them would leave half of them for later.
+/// `load` creates the runs.
+double rate_of_waiting(kube::Transport& transport, const std::string& name_space, int count,
+                       const std::function<void()>& load) {
+  WatchTimes runs(transport, kRuns, name_space,
+                  [](const Node& run) { return condition_reason(run, "Succeeded", "Unknown"); });
+  WatchTimes pods(transport, kPods, name_space,
+                  [](const Node& pod) { return condition_reason(pod, "PodScheduled", "False"); });
+  const auto begun = Clock::now();
+  load();
+  Clock::time_point last = begun;
+  for (WatchTimes* watch : {&runs, &pods}) {
+    last = std::max(
+        last, watch->wait_count(static_cast<std::size_t>(count), "Unschedulable", seconds(1800)));
+  }
+  return count / std::chrono::duration<double>(last - begun).count();
+}
+
+/// Creates runs, for which a client with the operator's account makes the operator's writes.
+void load_and_write_raw(kube::Transport& loader, kube::Transport& writer,
+                        const std::string& name_space, const Writes& writes,
+                        const std::string& image, int count) {
   std::mutex mutex;
-  std::condition_variable_any more;
+  std::condition_variable more;
   std::deque<std::pair<std::string, std::string>> queue;
   bool all = false;
-  const auto begun = Clock::now();
-  std::vector<std::jthread> writers;
-  for (int t = 0; t < kWorkers; ++t) {
-    writers.emplace_back([&] {
-      for (;;) {
-        std::unique_lock lock(mutex);
-        more.wait(lock, [&] { return all || !queue.empty(); });
-        if (queue.empty()) return;
-        const auto [name, uid] = queue.front();
-        queue.pop_front();
-        lock.unlock();
-        write_raw(writer, name_space, writes, name, uid);
-      }
-    });
-  }
-  load_runs(loader, name_space, image, count, 2,
-            [&](const std::string& name, const std::string& object) {
-              const std::string uid = text_at(*parse_json(object), {"metadata", "uid"});
-              const std::lock_guard lock(mutex);
-              queue.emplace_back(name, uid);
-              more.notify_one();
-            });
+  const auto write = [&] {
+    for (;;) {
+      std::unique_lock lock(mutex);
+      more.wait(lock, [&] { return all || !queue.empty(); });
+      if (queue.empty()) return;
+      const auto [name, uid] = queue.front();
+      queue.pop_front();
+      lock.unlock();
+      write_raw(writer, name_space, writes, name, uid);
+    }
+  };
+  auto writers = std::async(std::launch::async, [&] { on_threads(kWorkers, write); });
+  auto loaded = std::async(std::launch::async, [&] {
+    load_runs(loader, name_space, image, count, 2,
+              [&](const std::string& name, const std::string& object) {
+                const std::string uid = text_at(*parse_json(object), {"metadata", "uid"});
+                const std::lock_guard lock(mutex);
+                queue.emplace_back(name, uid);
+                more.notify_one();
+              });
+  });
+  loaded.wait();
   {
     const std::lock_guard lock(mutex);
     all = true;
     more.notify_all();
   }
-  writers.clear();
-  return count / std::chrono::duration<double>(Clock::now() - begun).count();
+  loaded.get();
+  writers.get();
 }
 
 /// Deletes every object of a kind, and waits until they are gone.
@@ -424,19 +457,17 @@ void throughput(int count, int rounds) {
   std::vector<double> raw, ours, ratios, cpu, memory;
   for (int round = 0; round < rounds; ++round) {
     space.kill_operator();
-    raw.push_back(raw_rate(*transport, *account, space.name(), writes, image, count));
+    raw.push_back(rate_of_waiting(*transport, space.name(), count, [&] {
+      load_and_write_raw(*transport, *account, space.name(), writes, image, count);
+    }));
     for (const auto& resource : {kRuns, kPods, kEvents}) {
       delete_all(*transport, resource, space.name());
     }
     space.start_operator();
-    WatchTimes runs(*transport, kRuns, space.name(),
-                    [](const Node& run) { return condition_reason(run, "Succeeded", "Unknown"); });
     const double used = cpu_ms(space.op().pid());
-    const auto begun = Clock::now();
-    load_runs(*transport, space.name(), image, count, 2, [](const auto&, const auto&) {});
-    const auto last =
-        runs.wait_count(static_cast<std::size_t>(count), "Unschedulable", seconds(1800));
-    ours.push_back(count / std::chrono::duration<double>(last - begun).count());
+    ours.push_back(rate_of_waiting(*transport, space.name(), count, [&] {
+      load_runs(*transport, space.name(), image, count, 2, [](const auto&, const auto&) {});
+    }));
     ratios.push_back(ours.back() / raw.back());
     cpu.push_back((cpu_ms(space.op().pid()) - used) / count);
     memory.push_back(memory_mib(space.op().pid(), "VmRSS"));
@@ -451,10 +482,32 @@ void throughput(int count, int rounds) {
       count, rounds, median(raw), median(ours), median(ratios), median(cpu), median(memory));
 }
 
+/// Calls `begin` with the number of each run at its moment, 20 a second.
+void pace(int count, const std::function<void(int)>& begin) {
+  const auto begun = Clock::now();
+  for (int i = 0; i < count; ++i) {
+    std::this_thread::sleep_until(begun + milliseconds(50) * i);
+    begin(i);
+  }
+}
+
+/// CPU of this thread so far, in milliseconds.
+double thread_cpu_ms() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return 1e3 * static_cast<double>(now.tv_sec) + 1e-6 * static_cast<double>(now.tv_nsec);
+}
+
 void rate(int count) {
   ServedNamespace space("bench", kAsInstalled);
   const auto transport = connect(space.cluster());
+  const auto account = connect_as(space.account_kubeconfig());
   const std::string image = space.cluster().image("sandbox-tiny");
+  const Writes writes = learn_writes(space, *transport, image);
+  const auto create = [&](const std::string& name) {
+    return call(*transport,
+                kube::create_request(kRuns, space.name(), run_object(name, image, kNowhere)));
+  };
   // By the label that names its run, a pod is the run's.
   WatchTimes pods(*transport, kPods, space.name(), [](const Node& pod) {
     const Node* owners = pod.find("metadata")->find("ownerReferences");
@@ -462,22 +515,31 @@ void rate(int count) {
   });
   std::vector<std::pair<std::string, Clock::time_point>> created;
   const double cpu = cpu_ms(space.op().pid());
-  const auto begun = Clock::now();
-  for (int i = 0; i < count; ++i) {
-    std::this_thread::sleep_until(begun + milliseconds(50) * i);
-    const std::string name = "r-" + std::to_string(i);
-    created.emplace_back(name, Clock::now());
-    call(*transport, kube::create_request(kRuns, space.name(), run_object(name, image, kNowhere)));
-  }
+  pace(count, [&](int i) {
+    created.emplace_back("r-" + std::to_string(i), Clock::now());
+    create(created.back().first);
+  });
   std::vector<double> times;
   for (const auto& [name, at] : created) {
     times.push_back(ms(pods.wait_count(1, name, seconds(60)) - at));
   }
   std::this_thread::sleep_for(seconds(2));
+  const double used = (cpu_ms(space.op().pid()) - cpu) / count;
+  // A client that makes the same writes, at the same rate, and neither watches nor decides.
+  space.kill_operator();
+  double raw = 0;
+  pace(count, [&](int i) {
+    const std::string name = "raw-" + std::to_string(i);
+    const std::string uid = text_at(*parse_json(create(name)), {"metadata", "uid"});
+    const double before = thread_cpu_ms();
+    write_raw(*account, space.name(), writes, name, uid);
+    raw += thread_cpu_ms() - before;
+  });
   std::printf(
       "20 runs a second, %d runs: create to pod p50 %.1f ms (aim: at most 20), p99 %.1f ms; "
-      "operator CPU %.2f ms a run (aim: at most 1.5)\n",
-      count, median(times), p99(times), (cpu_ms(space.op().pid()) - cpu) / count);
+      "operator CPU %.2f ms a run (aim: at most 1.5), of a client that makes the same writes and "
+      "nothing else %.2f ms\n",
+      count, median(times), p99(times), used, raw / count);
 }
 
 // --- memory ------------------------------------------------------------------------------------
@@ -497,41 +559,37 @@ void make_finished(const ServedNamespace& space, kube::Transport& transport,
       space.output({"get", "sandboxrun", "r-first", "--output", "jsonpath={.status}"});
   const std::string pod_status =
       space.output({"get", "pod", pod_name, "--output", "jsonpath={.status}"});
-  const std::string pod = space.output(
-      {"get", "pod", pod_name, "--output",
-       "jsonpath={\"{\"}\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"{\"}\"name\":\"" +
-           pod_name +
-           "\",\"labels\":{.metadata.labels},\"annotations\":{.metadata.annotations},"
-           "\"ownerReferences\":{.metadata.ownerReferences}},\"spec\":{.spec}{\"}\"}"});
+  // Nobody shall start it: neither the scheduler nor the kubelet of its node.
+  std::string pod =
+      replaced_all(pod_to_post(space, pod_name), R"("default-scheduler")", R"("none")");
+  pod =
+      replaced_all(pod, R"("nodeName":")" + test::at(status, "attempts.0.nodeName") + R"(",)", "");
   std::atomic<int> next{0};
-  std::vector<std::jthread> makers;
-  for (int t = 0; t < kWorkers; ++t) {
-    makers.emplace_back([&] {
-      for (int i = next++; i < count; i = next++) {
-        const std::string name = "r-" + std::to_string(i);
-        const std::string copy_name = name + pod_name.substr(std::string("r-first").size());
-        const std::string answer =
-            call(transport, kube::create_request(kRuns, space.name(),
-                                                 run_object(name, image, R"(,"suspend":true)")));
-        const std::string copy_uid = text_at(*parse_json(answer), {"metadata", "uid"});
-        const auto for_this = [&](const std::string& body) {
-          return replaced_all(replaced_all(replaced_all(body, pod_name, copy_name), "\"r-first\"",
-                                           '"' + name + '"'),
-                              uid, copy_uid);
-        };
-        const std::string made =
-            call(transport, kube::create_request(kPods, space.name(), for_this(pod)));
-        const std::string made_uid = text_at(*parse_json(made), {"metadata", "uid"});
-        call(transport, kube::merge_patch_request(kPods, {space.name(), copy_name},
-                                                  R"({"status":)" + pod_status + "}", "status"));
-        call(transport,
-             kube::merge_patch_request(
-                 kRuns, {space.name(), name},
-                 R"({"status":)" + replaced_all(for_this(run_status), pod_uid, made_uid) + "}",
-                 "status"));
-      }
-    });
-  }
+  on_threads(kWorkers, [&] {
+    for (int i = next++; i < count; i = next++) {
+      const std::string name = "r-" + std::to_string(i);
+      const std::string answer = call(
+          transport,
+          kube::create_request(kRuns, space.name(), run_object(name, image, R"(,"suspend":true)")));
+      const std::string copy_uid = text_at(*parse_json(answer), {"metadata", "uid"});
+      const std::string copy_name = pod::pod_name(space.name(), name, copy_uid, 1);
+      const auto for_this = [&](const std::string& body) {
+        return replaced_all(
+            replaced_all(replaced_all(body, pod_name, copy_name), "\"r-first\"", '"' + name + '"'),
+            uid, copy_uid);
+      };
+      const std::string made =
+          call(transport, kube::create_request(kPods, space.name(), for_this(pod)));
+      const std::string made_uid = text_at(*parse_json(made), {"metadata", "uid"});
+      call(transport, kube::merge_patch_request(kPods, {space.name(), copy_name},
+                                                R"({"status":)" + pod_status + "}", "status"));
+      call(transport,
+           kube::merge_patch_request(
+               kRuns, {space.name(), name},
+               R"({"status":)" + replaced_all(for_this(run_status), pod_uid, made_uid) + "}",
+               "status"));
+    }
+  });
 }
 
 void memory(int count) {
@@ -577,7 +635,8 @@ int main(int argc, char** argv) {
       bench::fail("say latency, throughput, rate or memory, and a number");
     }
   } catch (const std::exception& error) {
-    bench::fail(error.what());
+    std::fprintf(stderr, "cluster_bench: %s\n", error.what());
+    return 1;
   }
   return 0;
 }

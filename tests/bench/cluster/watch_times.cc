@@ -1,14 +1,12 @@
 #include "tests/bench/cluster/watch_times.h"
 
 #include <array>
-#include <cstdio>
-#include <cstdlib>
+#include <stdexcept>
 
 namespace sandboxrun::bench {
 
 void fail(const std::string& message) {
-  std::fprintf(stderr, "cluster_bench: %s\n", message.c_str());
-  std::_Exit(1);
+  throw std::runtime_error(message);
 }
 
 std::string text_at(const Node& node, std::initializer_list<std::string_view> path) {
@@ -58,8 +56,14 @@ WatchTimes::~WatchTimes() {
 void WatchTimes::watch(const kube::Request& request, std::stop_token stop) {
   const auto ended =
       transport_.stream(request, [this](std::string_view line) { return take(line); }, stop);
+  broke("a watch ended" + (ended ? "" : ": " + ended.error().message));
+}
+
+void WatchTimes::broke(const std::string& why) {
   const std::lock_guard lock(mutex_);
-  if (!ending_) fail("a watch ended" + (ended ? "" : ": " + ended.error().message));
+  if (ending_ || !broken_.empty()) return;
+  broken_ = why;
+  changed_.notify_all();
 }
 
 bool WatchTimes::take(std::string_view line) {
@@ -67,7 +71,10 @@ bool WatchTimes::take(std::string_view line) {
   // What is measured uses the same processors.
   constexpr std::array<std::string_view, 3> kLeftOut = {"object", "metadata", "managedFields"};
   const auto event = parse_machine_json(line, kLeftOut);
-  if (!event) fail("a watch event: " + event.error().message);
+  if (!event) {
+    broke("a watch event: " + event.error().message);
+    return false;
+  }
   const Node* object = event->find("object");
   if (object == nullptr || text_at(*event, {"type"}) == "BOOKMARK") return true;
   const std::string word = reached_(*object);
@@ -81,7 +88,9 @@ bool WatchTimes::take(std::string_view line) {
 Clock::time_point WatchTimes::wait(const std::string& name, const std::string& word,
                                    std::chrono::seconds patience) {
   std::unique_lock lock(mutex_);
-  const bool came = changed_.wait_for(lock, patience, [&] { return times_[word].contains(name); });
+  const bool came = changed_.wait_for(
+      lock, patience, [&] { return times_[word].contains(name) || !broken_.empty(); });
+  if (!broken_.empty()) fail(broken_);
   if (!came) fail(name + " has not come to " + word);
   return times_[word].at(name);
 }
@@ -89,7 +98,9 @@ Clock::time_point WatchTimes::wait(const std::string& name, const std::string& w
 Clock::time_point WatchTimes::wait_count(std::size_t count, const std::string& word,
                                          std::chrono::seconds patience) {
   std::unique_lock lock(mutex_);
-  const bool came = changed_.wait_for(lock, patience, [&] { return times_[word].size() >= count; });
+  const bool came = changed_.wait_for(
+      lock, patience, [&] { return times_[word].size() >= count || !broken_.empty(); });
+  if (!broken_.empty()) fail(broken_);
   if (!came) {
     fail(std::to_string(times_[word].size()) + " of " + std::to_string(count) +
          " objects have come to " + word);

@@ -18,8 +18,8 @@ namespace sandboxrun::bench {
 using Clock = std::chrono::steady_clock;
 
 /// Notes when each object of one kind in one namespace was first seen to have reached something.
-/// Watches from its construction to its destruction; assumes that no watch breaks meanwhile, and
-/// exits the program with a message if one does.
+/// Watches from its construction to its destruction; assumes that no watch breaks meanwhile. If one
+/// does, whoever waits is told by an exception.
 class WatchTimes {
  public:
   /// `reached` gives a word for what an object has reached ("" for nothing); the first time of each
@@ -30,7 +30,7 @@ class WatchTimes {
   WatchTimes(const WatchTimes&) = delete;
   WatchTimes& operator=(const WatchTimes&) = delete;
 
-  /// Waits until the object `name` has reached `word`; exits the program after `patience`.
+  /// Waits until the object `name` has reached `word`; throws std::runtime_error after `patience`.
   Clock::time_point wait(const std::string& name, const std::string& word,
                          std::chrono::seconds patience = std::chrono::seconds(120));
   /// Waits until so many objects have reached it; when the last one did.
@@ -41,12 +41,14 @@ class WatchTimes {
  private:
   void watch(const kube::Request& request, std::stop_token stop);
   bool take(std::string_view line);
+  void broke(const std::string& why);
 
   kube::Transport& transport_;
   std::function<std::string(const Node&)> reached_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::string, std::map<std::string, Clock::time_point>> times_;  ///< by word and name
+  std::string broken_;  ///< why there will be no more times
   bool ending_ = false;
   std::jthread thread_;
 };
@@ -56,6 +58,7 @@ std::string text_at(const Node& node, std::initializer_list<std::string_view> pa
 /// The reason of a condition, if its status is `status`; else "".
 std::string condition_reason(const Node& object, std::string_view type, std::string_view status);
 
+/// Throws std::runtime_error.
 [[noreturn]] void fail(const std::string& message);
 
 }  // namespace sandboxrun::bench
