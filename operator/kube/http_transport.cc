@@ -41,6 +41,8 @@ class ClientKeeper {
 
   /// Errors: NoCredentials, only if there was never a usable client.
   Result<std::shared_ptr<Clients>> get(const Credential& credential, bool look_again) {
+    // Clients that are replaced wait for what they gave up; nobody else shall.
+    std::shared_ptr<Clients> replaced;
     const std::lock_guard lock(mutex_);
     const auto now = Steady::now();
     const bool old = client_ && now >= good_until_;
@@ -57,6 +59,7 @@ class ClientKeeper {
     }
     generation_ = credential.generation;
     if (client_ && !old && same(*settings, settings_)) return client_;
+    replaced = client_;
     return make(std::move(*settings), now);
   }
 
