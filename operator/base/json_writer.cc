@@ -1,5 +1,6 @@
 #include "operator/base/json_writer.h"
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 
@@ -35,6 +36,12 @@ std::size_t utf8_sequence_length(std::string_view text) {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
+/// ASCII that needs no escape.
+bool stands_for_itself(char c) {
+  return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
+}
+
+/// Of ASCII, what does not stand for itself.
 void append_escaped(std::string& out, char c) {
   static constexpr std::array<char, 16> kHex = {'0', '1', '2', '3', '4', '5', '6', '7',
                                                 '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'};
@@ -58,13 +65,9 @@ void append_escaped(std::string& out, char c) {
       break;
   }
   const auto value = static_cast<unsigned char>(c);
-  if (value < 0x20 || value == 0x7F) {
-    out += "\\u00";
-    out += kHex[value >> 4];
-    out += kHex[value & 0xF];
-    return;
-  }
-  out += c;
+  out += "\\u00";
+  out += kHex[value >> 4];
+  out += kHex[value & 0xF];
 }
 
 }  // namespace
@@ -72,13 +75,16 @@ void append_escaped(std::string& out, char c) {
 void append_json_string(std::string& out, std::string_view value) {
   out += '"';
   while (!value.empty()) {
+    const auto plain = static_cast<std::size_t>(std::ranges::find_if_not(value, stands_for_itself) -
+                                                value.begin());
+    out += value.substr(0, plain);
+    value.remove_prefix(plain);
+    if (value.empty()) break;
     const std::size_t length = utf8_sequence_length(value);
     if (length == 1) {
       append_escaped(out, value[0]);
-    } else if (length > 1) {
-      out += value.substr(0, length);
     } else {
-      out += kReplacement;
+      out += length == 0 ? kReplacement : value.substr(0, length);
     }
     value.remove_prefix(length == 0 ? 1 : length);
   }

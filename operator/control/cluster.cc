@@ -52,7 +52,7 @@ kube::Result<Node> Cluster::call(kube::Request request) {
   const std::string description = request.description;
   const auto answer = send(std::move(request));
   if (!answer) return std::unexpected(answer.error());
-  auto node = parse_machine_json(answer->body, {}, kAnswerLimits);
+  auto node = parse_machine_json(answer->body, kManagedFields, kAnswerLimits);
   if (!node) {
     return kube::failure(ErrorKind::Malformed,
                          description + ": the answer is no JSON: " + node.error().message);

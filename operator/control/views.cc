@@ -1,6 +1,5 @@
 #include "operator/control/views.h"
 
-#include <array>
 #include <utility>
 
 #include "operator/pod/canonical.h"
@@ -9,9 +8,6 @@
 
 namespace sandboxrun::control {
 namespace {
-
-/// Half of an object's text, and nothing of it is used.
-constexpr std::array<std::string_view, 2> kLeftOut = {"metadata", "managedFields"};
 
 EndedRun what_ended(RunView view) {
   EndedRun out{.generation = view.run.metadata.generation,
@@ -92,7 +88,7 @@ run::Wishes RunView::wishes() const {
 }
 
 Result<RunView> read_whole_run(std::string_view json, const run::Policy& policy) {
-  const auto document = parse_machine_json(json, kLeftOut);
+  const auto document = parse_machine_json(json, kManagedFields);
   if (!document) return std::unexpected(document.error());
   RunView view;
   if (const Node* status = document->find("status")) {
@@ -132,7 +128,7 @@ kube::Decoder<CachedRun> run_decoder(run::Policy policy) {
 kube::Decoder<CachedPod> pod_decoder(IsSpent is_spent) {
   return [is_spent = std::move(is_spent)](const kube::ObjectMeta& meta,
                                           std::string_view json) -> Result<CachedPod> {
-    const auto document = parse_machine_json(json, kLeftOut);
+    const auto document = parse_machine_json(json, kManagedFields);
     if (!document) return std::unexpected(document.error());
     auto view = pod::observe(*document);
     if (!view) return std::unexpected(view.error());
@@ -143,7 +139,7 @@ kube::Decoder<CachedPod> pod_decoder(IsSpent is_spent) {
 
 kube::Decoder<PolicyView> policy_decoder() {
   return [](const kube::ObjectMeta&, std::string_view json) -> Result<PolicyView> {
-    const auto document = parse_machine_json(json, kLeftOut);
+    const auto document = parse_machine_json(json, kManagedFields);
     if (!document) return std::unexpected(document.error());
     return PolicyView{policy_rules(*document)};
   };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -20,6 +21,9 @@
 
 /// What the operator keeps of each object that it watches.
 namespace sandboxrun::control {
+
+/// Half of an object's text, and nothing of it is used: what parse_machine_json leaves out.
+inline constexpr std::array<std::string_view, 2> kManagedFields = {"metadata", "managedFields"};
 
 /// A run.
 /// Caveats: of one from the cache that has ended only what its further life needs is there; its

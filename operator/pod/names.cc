@@ -12,9 +12,11 @@ constexpr std::size_t kHashDigits = 12;
 }  // namespace
 
 std::string short_hash(std::string_view text, std::size_t digits) {
+  // EVP_sha256() would be looked up anew by each call.
+  static const EVP_MD* const kSha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;
-  EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr);
+  EVP_Digest(text.data(), text.size(), digest.data(), &size, kSha256, nullptr);
   constexpr std::string_view kHex = "0123456789abcdef";
   std::string out;
   for (std::size_t i = 0; i < size && out.size() + 2 <= digits; ++i) {
