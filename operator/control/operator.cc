@@ -1,7 +1,5 @@
 #include "operator/control/operator.h"
 
-#include <openssl/rand.h>
-
 #include <algorithm>
 #include <array>
 #include <exception>
@@ -11,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "operator/base/random.h"
 #include "operator/kube/discovery.h"
 #include "operator/run/reasons.h"
 
@@ -55,15 +54,7 @@ TimePoint time_of_day() {
 }
 
 std::string random_token() {
-  std::array<unsigned char, 16> bytes{};
-  if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1) std::terminate();
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string out;
-  for (const unsigned char byte : bytes) {
-    out += kDigits[byte >> 4];
-    out += kDigits[byte & 15];
-  }
-  return out;
+  return random_hex(16);
 }
 
 Operator::Operator(const OperatorOptions& options, Parts parts, Timing timing)

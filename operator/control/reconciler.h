@@ -125,7 +125,7 @@ class Reconciler {
   kube::Result<Progress> create(World& world, int number);
   kube::Result<Progress> adopt(World& world);
   kube::Result<Progress> note_refusal(World& world, const kube::Error& error);
-  void take_pod(World& world, SeenPod pod, const std::string& rendered, pod::Stage stage);
+  void take_pod(World& world, SeenPod pod, const Node* rendered, pod::Stage stage);
   void take_live(World& world, SeenPod pod);
 
   kube::Result<bool> write_status(World& world, const run::Status& status);

@@ -18,12 +18,6 @@ namespace {
 using kube::ErrorKind;
 using run::Presence;
 
-// Rendering is pure, so that a failure to read it is a bug.
-Node parse_rendered(const std::string& text) {
-  auto node = parse_machine_json(text, {}, {.max_bytes = 8 * 1024 * 1024, .max_depth = 64});
-  return node ? std::move(*node) : Node{};
-}
-
 // No answer, or one that says nothing about this pod.
 bool says_nothing(const kube::Error& error) {
   return error.status == 0 || error.kind == ErrorKind::TooManyRequests ||
@@ -83,14 +77,13 @@ kube::Result<Reconciler::Progress> Reconciler::prepare(World& world,
 void Reconciler::take_live(World& world, SeenPod pod) {
   const auto rendered = pod::render_pod(
       world.plan, options_.pods, {.number = world.facts.number, .token = pod.view.facts.token});
-  take_pod(world, std::move(pod), rendered ? *rendered : "", pod::Stage::Live);
+  take_pod(world, std::move(pod), rendered ? &rendered->node : nullptr, pod::Stage::Live);
 }
 
-// `rendered` is empty where nothing can be rendered any more.
-void Reconciler::take_pod(World& world, SeenPod pod, const std::string& rendered,
-                          pod::Stage stage) {
-  if (!rendered.empty()) {
-    pod::note_differences(pod.view, pod::differences(parse_rendered(rendered), pod.node, stage));
+// `rendered` is null where nothing can be rendered any more.
+void Reconciler::take_pod(World& world, SeenPod pod, const Node* rendered, pod::Stage stage) {
+  if (rendered != nullptr) {
+    pod::note_differences(pod.view, pod::differences(*rendered, pod.node, stage));
   }
   const int number = world.facts.number;
   world.facts = pod.view.facts;
@@ -98,7 +91,7 @@ void Reconciler::take_pod(World& world, SeenPod pod, const std::string& rendered
   world.live = world.facts;
   world.pod_version = pod.view.resource_version;
   world.other_gates = pod.view.other_gates;
-  world.compared = !rendered.empty() && world.facts.mutations.empty();
+  world.compared = rendered != nullptr && world.facts.mutations.empty();
 }
 
 kube::Result<void> Reconciler::look_live(World& world) {
@@ -143,7 +136,7 @@ kube::Result<Reconciler::Progress> Reconciler::create(World& world, int number) 
                                       .at = options_.now()});
     return Progress::Again;
   }
-  auto created = world.cluster.create_pod(world.key.namespace_name, *rendered);
+  auto created = world.cluster.create_pod(world.key.namespace_name, std::move(rendered->json));
   if (!created) {
     if (created.error().kind == ErrorKind::AlreadyExists) return adopt(world);
     return note_refusal(world, created.error());
@@ -151,7 +144,7 @@ kube::Result<Reconciler::Progress> Reconciler::create(World& world, int number) 
   parts_.metrics.add(metric::kAttempts, MetricsRegistry::Labels{}, 1);
   parts_.gate.wrote(world.key, "pods", created->view.resource_version);
   notes_.forget_run(world.meta().uid);
-  take_pod(world, std::move(*created), *rendered, pod::Stage::Admitted);
+  take_pod(world, std::move(*created), &rendered->node, pod::Stage::Admitted);
   return Progress::Again;
 }
 

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,6 +11,8 @@
 #include <cerrno>
 #include <memory>
 #include <vector>
+
+#include "operator/base/random.h"
 
 namespace sandboxrun::launch {
 namespace {
@@ -230,22 +231,6 @@ Result<void> check_passable(const std::string& path, std::string_view what) {
                                           "another folder");
   }
   return {};
-}
-
-std::string random_hex(std::size_t bytes) {
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string hex;
-  while (bytes > 0) {
-    std::array<unsigned char, 32> buffer;
-    const ssize_t got = getrandom(buffer.data(), std::min(bytes, buffer.size()), 0);
-    if (got <= 0) continue;  // interrupted; the kernel's source never ends
-    for (std::size_t i = 0; i < static_cast<std::size_t>(got); ++i) {
-      hex += digits[buffer[i] >> 4];
-      hex += digits[buffer[i] & 15];
-    }
-    bytes -= static_cast<std::size_t>(got);
-  }
-  return hex;
 }
 
 std::string descriptor_path(int fd) {

@@ -49,9 +49,6 @@ Result<UniqueFd> open_trusted_directory(const std::string& path, std::string_vie
 /// cannot pass; System.
 Result<void> check_passable(const std::string& path, std::string_view what);
 
-/// `bytes` random bytes as lower-case hex.
-std::string random_hex(std::size_t bytes);
-
 /// "/proc/self/fd/N": the opened thing itself, whatever happens to its path.
 std::string descriptor_path(int fd);
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "operator/base/random.h"
 #include "operator/launch/bundle.h"
 #include "operator/launch/files.h"
 #include "operator/launch/mounts.h"

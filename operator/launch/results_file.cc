@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "operator/base/fd.h"
+#include "operator/base/random.h"
 #include "operator/launch/files.h"
 
 namespace sandboxrun::launch {

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 
+#include "operator/base/random.h"
 #include "operator/launch/files.h"
 
 namespace sandboxrun::launch {

@@ -1,5 +1,9 @@
 #include "operator/pod/render.h"
 
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
 #include "operator/base/json_writer.h"
 #include "operator/pod/compare.h"
 #include "operator/pod/names.h"
@@ -84,6 +88,18 @@ void write_owner(JsonWriter& json, const run::Plan& plan) {
   json.end_object().end_array();
 }
 
+void set_annotation(Node& pod, std::string_view name, const std::string& text) {
+  const auto member = [](Node& map, std::string_view key) {
+    return std::ranges::find(map.entries, key, &Node::Entry::key);
+  };
+  Node value;
+  value.kind = Node::Kind::String;
+  value.text = text;
+  Node& metadata = member(pod, "metadata")->value;
+  member(metadata, "annotations")
+      ->value.entries.push_back({std::string(name), {}, std::move(value)});
+}
+
 std::string write_pod(const run::Plan& plan, const PodOptions& options, const Attempt& attempt,
                       const Orders& orders, const Hashes& hashes) {
   JsonWriter json;
@@ -102,15 +118,16 @@ std::string write_pod(const run::Plan& plan, const PodOptions& options, const At
 
 }  // namespace
 
-Result<std::string> render_pod(const run::Plan& plan, const PodOptions& options,
+Result<RenderedPod> render_pod(const run::Plan& plan, const PodOptions& options,
                                const Attempt& attempt) {
   const auto orders = orders_for(plan, options);
   if (!orders) return std::unexpected(orders.error());
   Hashes hashes{.plan = run::plan_hash(plan), .pod = ""};
-  const auto node = parse_machine_json(write_pod(plan, options, attempt, *orders, hashes));
+  auto node = parse_machine_json(write_pod(plan, options, attempt, *orders, hashes));
   if (!node) return failure_within("the rendered pod", node.error());
   hashes.pod = pod_hash(*node);
-  return write_pod(plan, options, attempt, *orders, hashes);
+  set_annotation(*node, kPodHashAnnotation, hashes.pod);
+  return RenderedPod{write_pod(plan, options, attempt, *orders, hashes), *std::move(node)};
 }
 
 std::int64_t termination_grace_seconds(const run::Plan& plan) {

@@ -134,7 +134,7 @@ class Admission : public ::testing::Test {
     options.sandbox_image = kSandboxImage;
     const auto pod = pod::render_pod(plan, options, {.number = 1, .token = "4f0c"});
     EXPECT_TRUE(pod.has_value());
-    return pod.value_or("");
+    return pod ? pod->json : "";
   }
 
   Cluster cluster_;

@@ -133,7 +133,7 @@ Node rendered(const run::Plan& plan, const PodOptions& with) {
     ADD_FAILURE() << pod.error().message;
     return {};
   }
-  return parsed(*pod);
+  return parsed(pod->json);
 }
 
 Node parsed(const std::string& text) {
