@@ -45,8 +45,9 @@ void declare(CLI::App& app, OperatorOptions& options, Raw& raw) {
                  "where /metrics is served; 0 for nowhere (default :8080)");
   app.add_option("--health-probe-bind-address", options.probe_address,
                  "where /healthz and /readyz are served; 0 for nowhere (default :8081)");
-  app.add_option("--max-concurrent-reconciles", options.max_concurrent_reconciles,
-                 "workers, 1 to 64 (default 4)");
+  app.add_option(
+      "--max-concurrent-reconciles", options.max_concurrent_reconciles,
+      "workers, 1 to 64 (default " + std::to_string(options.max_concurrent_reconciles) + ")");
   list("--transfer-allow", options.pods.transfer.allow,
        "CIDR[:port] that transfers may reach though it is private; may be repeated");
   app.add_flag("--transfer-allow-http", options.policy.allow_http,

@@ -16,7 +16,6 @@
 namespace sandboxrun::launch {
 namespace {
 
-constexpr std::chrono::milliseconds kInterval{1000};
 constexpr std::int64_t kBlock = 512;  // of st_blocks
 constexpr int kMaxLevels = 256;       // deeper folders hold bytes that are not counted
 
@@ -56,14 +55,14 @@ void watch(const std::stop_token& stop, int directory, std::int64_t max_bytes, c
   std::mutex mutex;
   std::condition_variable_any wake;
   std::unique_lock lock(mutex);
-  while (!wake.wait_for(lock, stop, kInterval, [&] { return stop.stop_requested(); })) {
+  do {
     std::int64_t bytes = disk_usage(directory);
     if (bytes <= max_bytes) bytes += deleted_usage(directory, cgroup.processes());
     if (bytes > max_bytes) {
       exceeded();
       return;
     }
-  }
+  } while (!wake.wait_for(lock, stop, DiskWatch::kInterval, [&] { return stop.stop_requested(); }));
 }
 
 }  // namespace

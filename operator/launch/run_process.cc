@@ -85,6 +85,8 @@ class Process {
   void loop();
   int poll_timeout() const;
   void check_times();
+  void watch_disk();
+  void wake() const;
   void drain(bool is_stderr);
   void look_for_start();
   void ask_to_stop(StopKind kind);
@@ -111,6 +113,8 @@ class Process {
   Clock::time_point limit_;  // of the present phase
   std::optional<Clock::time_point> kill_at_;
   bool hurried_ = false;
+  Clock::time_point disk_watch_at_;
+  std::unique_ptr<DiskWatch> disk_watch_;  // last: its thread uses the above
 };
 
 Result<void> Process::prepare() {
@@ -145,6 +149,7 @@ Result<void> Process::start() {
   const UniqueFd null(open("/dev/null", O_RDONLY | O_CLOEXEC));
   const pid_t parent = getpid();
   begin_ = Clock::now();
+  disk_watch_at_ = begin_ + DiskWatch::kInterval;
   end_.start = wall_clock();
   pid_ = fork();
   if (pid_ < 0) return system_failure("starting the runtime", errno);
@@ -209,11 +214,28 @@ void Process::check_times() {
   }
 }
 
+// Not before its first look is due: a run that ends sooner would only wait for the thread's end.
+void Process::watch_disk() {
+  if (request_.max_disk_bytes == 0 || disk_watch_ || Clock::now() < disk_watch_at_) return;
+  disk_watch_ =
+      std::make_unique<DiskWatch>(request_.disk, request_.max_disk_bytes, request_.cgroup, [this] {
+        disk_exceeded_ = true;
+        wake();
+      });
+}
+
 int Process::poll_timeout() const {
-  const auto next = kill_at_ ? *kill_at_ : limit_;
+  auto next = kill_at_ ? *kill_at_ : limit_;
+  if (request_.max_disk_bytes > 0 && !disk_watch_) next = std::min(next, disk_watch_at_);
   const auto wait = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now());
   const auto longest = end_.started ? kLongestWait : kStartInterval;
   return static_cast<int>(std::clamp<std::int64_t>(wait.count(), 0, longest.count()));
+}
+
+/// From any thread: the loop looks at everything anew.
+void Process::wake() const {
+  const std::uint64_t one = 1;
+  static_cast<void>(write(wake_.get(), &one, sizeof one));
 }
 
 void Process::drain(bool is_stderr) {
@@ -256,6 +278,7 @@ void Process::loop() {
     if (waiting[3].revents != 0) drain(true);
     check_times();
     ended = (waiting[0].revents & POLLIN) != 0;
+    if (!ended) watch_disk();
   }
 }
 
@@ -286,23 +309,13 @@ void Process::finish() {
 
 Result<RunEnd> Process::run() {
   if (auto ready = prepare(); !ready) return std::unexpected(ready.error());
-  const auto wake = [this] {
-    const std::uint64_t one = 1;
-    static_cast<void>(write(wake_.get(), &one, sizeof one));
-  };
   if (auto started = start(); !started) return std::unexpected(started.error());
   {
-    const std::stop_callback on_cancel(request_.cancel, wake);
-    const std::stop_callback on_hurry(request_.hurry, wake);
-    std::unique_ptr<DiskWatch> watch;
-    if (request_.max_disk_bytes > 0) {
-      watch = std::make_unique<DiskWatch>(request_.disk, request_.max_disk_bytes, request_.cgroup,
-                                          [this, wake] {
-                                            disk_exceeded_ = true;
-                                            wake();
-                                          });
-    }
+    const auto woken = [this] { wake(); };
+    const std::stop_callback on_cancel(request_.cancel, woken);
+    const std::stop_callback on_hurry(request_.hurry, woken);
     loop();
+    disk_watch_.reset();
   }
   finish();
   return std::move(end_);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -101,13 +103,34 @@ TEST(Flags, TheLeaseIsInThePodsOwnNamespaceByDefault) {
   EXPECT_EQ(line->options.leader_election_namespace, "mine");
 }
 
-TEST(Flags, HelpNamesEveryFlagOfTheReference) {
+/// What --help says of a flag.
+std::string said_of(const std::string& help, const std::string& flag) {
+  const std::size_t begin = help.find("\n  " + flag + " ");
+  if (begin == std::string::npos) return "";
+  return help.substr(begin, help.find("\n  --", begin + 1) - begin);
+}
+
+TEST(Flags, HelpNamesEveryFlagOfTheReferenceAndItsDefault) {
   const auto line = read_flags({"--help"}, no_environment);
   ASSERT_TRUE(line);
-  for (const char* flag : {"--sandbox-image", "--watch-namespace", "--transfer-allow",
-                           "--network-isolation", "--kubeconfig", "--version"}) {
-    EXPECT_NE(line->print.find(flag), std::string::npos) << flag;
+  std::ifstream reference(SANDBOXRUN_SOURCE_DIR "/docs/reference/operator.md");
+  const std::regex row(R"(\| `(--[a-z-]+)(?:[^|]|\\\|)*\| `?([^|`]+)`? \|.*)");
+  const std::regex given(R"(\(default:? ([^)]+)\)|([\w-]+) \(the default\))");
+  int flags = 0;
+  int defaults = 0;
+  for (std::string text; std::getline(reference, text);) {
+    std::smatch documented;
+    if (!std::regex_match(text, documented, row)) continue;
+    ++flags;
+    const std::string said = said_of(line->print, documented[1]);
+    EXPECT_NE(said, "") << documented[1] << " is not in --help";
+    std::smatch found;
+    if (documented[2] == "see below" || !std::regex_search(said, found, given)) continue;
+    ++defaults;
+    EXPECT_EQ(found[1].str() + found[2].str(), documented[2].str()) << documented[1];
   }
+  EXPECT_GE(flags, 20);
+  EXPECT_GE(defaults, 9);
 }
 
 }  // namespace
