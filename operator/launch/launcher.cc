@@ -121,6 +121,9 @@ bool Launcher::make_stage() {
   if (!stage) return fail(Obstacle::Sandbox, stage.error());
   stage_.emplace(std::move(*stage));
   observer_.name(stage_->id());
+  if (run::needs_prepare(plan_) || plan_.results) {
+    if (auto added = stage_->add_scratch(); !added) return fail(Obstacle::Sandbox, added.error());
+  }
   auto cgroup = Cgroup::for_run(stage_->id());
   if (!cgroup) return fail(Obstacle::Sandbox, cgroup.error());
   cgroup_.emplace(std::move(*cgroup));

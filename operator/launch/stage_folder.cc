@@ -75,10 +75,8 @@ Result<StageFolder> StageFolder::create(const std::string& state_dir, std::uint3
 
   const int directory = stage.directory_.get();
   if (fchown(directory, id_base, id_base) != 0) return system_failure("making the stage", errno);
-  for (const auto& [name, mode, owner] :
-       {std::tuple{"bundle", 0700U, id_base}, std::tuple{"disk", 0700U, id_base},
-        std::tuple{"scratch", 0700U, 0U}}) {
-    if (auto made = make_owned_directory(directory, name, mode, owner); !made) {
+  for (const char* name : {"bundle", "disk"}) {
+    if (auto made = make_owned_directory(directory, name, 0700, id_base); !made) {
       return std::unexpected(made.error());
     }
   }
@@ -95,6 +93,10 @@ Result<StageFolder> StageFolder::create(const std::string& state_dir, std::uint3
     *fd = std::move(*opened);
   }
   return stage;
+}
+
+Result<void> StageFolder::add_scratch() {
+  return make_owned_directory(directory(), "scratch", 0700, 0);
 }
 
 Result<void> StageFolder::add_volume(const std::string& name, run::Medium medium,

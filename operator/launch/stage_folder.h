@@ -17,7 +17,7 @@ Result<void> enter_private_mounts();
 /// The folder of one run, <state_dir>/<id>, made for it and for nothing else.
 ///
 ///     disk/             volumes on disk into which the run may write
-///     scratch/          unlinked files of ours, read-only assets
+///     scratch/          if asked for: unlinked files of ours, read-only assets
 ///     bundle/           a small tmpfs, in our mount namespace only
 ///       config.json     holds the run's environment, so it never reaches a disk
 ///       runtime/        the runtime's own state
@@ -42,14 +42,16 @@ class StageFolder {
   /// Absolute path of a folder of the bundle.
   std::string path_of(const std::string& name) const { return bundle_path() + "/" + name; }
   const std::string& path() const { return path_; }
-  /// A 0700 folder of ours for unlinked files; the run cannot see it.
-  std::string scratch_path() const { return path_ + "/scratch"; }
   int disk() const { return disk_.get(); }
 
+  /// Makes a 0700 folder of ours for unlinked files; the run cannot see it.
+  Result<void> add_scratch();
+  std::string scratch_path() const { return path_ + "/scratch"; }
   /// Makes a volume into which the run may write: a folder on disk, or memory bounded to
   /// `size_bytes`. As an emptyDir, it belongs to root inside and everybody may write.
   Result<void> add_volume(const std::string& name, run::Medium medium, std::int64_t size_bytes);
-  /// Makes a volume that is filled before the run and that the run can only read.
+  /// Makes a volume that is filled before the run and that the run can only read. Assumes:
+  /// add_scratch() was called.
   Result<void> add_placed(const std::string& name);
   /// Shows an existing folder, read-only, under `name`.
   Result<void> add_read_only(const std::string& name, int source);
