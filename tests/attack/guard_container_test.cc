@@ -242,9 +242,12 @@ TEST_P(GuardContainer, T21_TheRunCannotStopEndOrOutliveTheGuardsDeadline) {
 }
 
 TEST_P(GuardContainer, T21_ACommandThatMakesTheGuardItsTracerOnlyStopsItself) {
-  Container container(spec({"--deadline", "1", "--grace", "0", "--", "/usr/bin/python3", "-c",
+  // Once it is traced, the signal of the child's end would stop it before it can print.
+  Container container(spec({"--deadline", "3", "--grace", "0", "--", "/usr/bin/python3", "-c",
                             "import ctypes, os, signal\n"
-                            "if os.fork() == 0: os._exit(0)\n"
+                            "child = os.fork()\n"
+                            "if child == 0: os._exit(0)\n"
+                            "os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)\n"
                             "print(ctypes.CDLL(None).ptrace(0, 0, 0, 0), flush=True)\n"
                             "os.kill(os.getpid(), signal.SIGUSR1)\n"}));
   auto end = container.wait();
