@@ -1,7 +1,6 @@
 #include "operator/control/operator.h"
 
 #include <algorithm>
-#include <array>
 #include <exception>
 #include <map>
 #include <memory>
@@ -22,6 +21,10 @@ constexpr std::chrono::seconds kServerPoll{2};
 constexpr std::chrono::seconds kShortestRetry{1};
 constexpr std::chrono::seconds kLongestRetry{60};
 const MetricsRegistry::Labels kLabel{std::string(kController)};
+
+std::string random_token() {
+  return random_hex(16);
+}
 
 ReconcilerOptions reconciler_options(const OperatorOptions& options, const Timing& timing) {
   ReconcilerOptions out;
@@ -51,10 +54,6 @@ kube::EventRecorderOptions event_options(const OperatorOptions& options) {
 
 TimePoint time_of_day() {
   return std::chrono::floor<Milliseconds>(std::chrono::system_clock::now());
-}
-
-std::string random_token() {
-  return random_hex(16);
 }
 
 Operator::Operator(const OperatorOptions& options, Parts parts, Timing timing)

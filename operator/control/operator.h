@@ -97,8 +97,6 @@ class Operator {
   Reconciler reconciler_;
 };
 
-/// The time of day, and 128 random bits in hexadecimal.
 TimePoint time_of_day();
-std::string random_token();
 
 }  // namespace sandboxrun::control

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <memory>
-#include <random>
 #include <utility>
+
+#include "operator/base/random.h"
 
 namespace sandboxrun::kube {
 namespace {
@@ -18,15 +19,7 @@ constexpr double kLookSpread = 0.4;
 }  // namespace
 
 std::string make_identity(std::string_view hostname) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::random_device device;
-  std::string identity(hostname);
-  identity += '_';
-  for (int word = 0; word < 4; ++word) {
-    auto bits = device();
-    for (int digit = 0; digit < 8; ++digit, bits >>= 4) identity += kDigits[bits & 15];
-  }
-  return identity;
+  return std::string(hostname) + "_" + random_hex(16);
 }
 
 Result<std::unique_ptr<LeaderElector>> LeaderElector::create(LeaderOptions options,

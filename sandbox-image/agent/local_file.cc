@@ -8,8 +8,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
-#include <random>
 #include <vector>
+
+#include "operator/base/random.h"
 
 namespace sandboxrun::agent {
 namespace {
@@ -75,11 +76,6 @@ Result<void> publish(int folder, const std::string& from, const std::string& to,
   return system_failure(what, errno);
 }
 
-std::string random_suffix() {
-  std::random_device device;
-  return std::to_string(device()) + std::to_string(device());
-}
-
 }  // namespace
 
 Result<UniqueFd> open_regular_file(const std::string& path, std::string_view what) {
@@ -139,7 +135,7 @@ Result<void> store_file(int file, std::int64_t bytes, const std::string& path,
     return failure(ErrorKind::NotFound, what + ": its folder does not exist; make it first");
   }
   if (!folder) return system_failure(what, errno);
-  PartialFile partial(folder.get(), name + ".partial-" + random_suffix());
+  PartialFile partial(folder.get(), name + ".partial-" + random_hex(8));
   UniqueFd out(::openat(folder.get(), partial.name().c_str(),
                         O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
   if (!out) {

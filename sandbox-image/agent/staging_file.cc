@@ -5,7 +5,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <random>
+
+#include "operator/base/random.h"
 
 namespace sandboxrun::agent {
 namespace {
@@ -16,8 +17,7 @@ constexpr std::string_view kWhat = "the staging folder";
 Result<UniqueFd> create_and_unlink(const std::string& folder) {
   const UniqueFd parent(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!parent) return system_failure(kWhat, errno);
-  std::random_device random;
-  const std::string name = ".fetch-" + std::to_string(random()) + std::to_string(random());
+  const std::string name = ".fetch-" + random_hex(8);
   UniqueFd file(::openat(parent.get(), name.c_str(),
                          O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file) return system_failure(kWhat, errno);
