@@ -74,14 +74,20 @@ static bool asks_to_stop(const struct signalfd_siginfo* info) {
   return getpid() != 1 || (info->ssi_code == SI_USER && info->ssi_pid == 0);
 }
 
-/* The first signal waiting that asks to stop, or 0. */
-static int read_stop_request(int signals) {
+/* What was waiting on the descriptor of signals, all of it now read. */
+struct arrived {
+  bool any;
+  int stop_signal; /* the first that asks to stop, or 0 */
+};
+
+static struct arrived read_signals(int signals) {
   struct signalfd_siginfo info;
-  int stop = 0;
+  struct arrived arrived = {.any = false, .stop_signal = 0};
   while (read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
-    if (stop == 0 && asks_to_stop(&info)) stop = (int)info.ssi_signo;
+    arrived.any = true;
+    if (arrived.stop_signal == 0 && asks_to_stop(&info)) arrived.stop_signal = (int)info.ssi_signo;
   }
-  return stop;
+  return arrived;
 }
 
 static void read_error_pipe(struct child* child) {
@@ -117,9 +123,9 @@ static void watch(struct child* child, int signals, int64_t timeout_grace_ms,
     read_error_pipe(child);
     if (processes_reap(child->pid, &child->status)) child->ended = true;
     /* Read after reaping: an end that a request preceded is not the child's own. */
-    int stop_signal = read_stop_request(signals);
-    if (stop_signal != 0) {
-      if (child->ending == kOnItsOwn) child->stop_signal = stop_signal;
+    const struct arrived arrived = read_signals(signals);
+    if (arrived.stop_signal != 0) {
+      if (child->ending == kOnItsOwn) child->stop_signal = arrived.stop_signal;
       start_ending(child, kStopped, stop_grace_ms);
     }
     if (child->ended) return;
@@ -129,7 +135,9 @@ static void watch(struct child* child, int signals, int64_t timeout_grace_ms,
       start_ending(child, kTimedOut, timeout_grace_ms);
     }
     if (now >= child->kill_at) return;
-    wait_for_event(child, signals);
+    /* What was read may be the SIGCHLD of an end after the reaping: nothing else would tell of it.
+     */
+    if (!arrived.any) wait_for_event(child, signals);
   }
 }
 
@@ -139,7 +147,7 @@ static bool run_child(const struct guard_options* options, int argc, char** argv
                       int signals, long timeout_seconds, int64_t timeout_grace_ms,
                       struct child* child) {
   *child = (struct child){.error_pipe = -1, .timeout_at = kNever, .kill_at = kNever};
-  child->stop_signal = read_stop_request(signals);
+  child->stop_signal = read_signals(signals).stop_signal;
   if (child->stop_signal != 0) {
     child->ending = kStopped;
     return true;

@@ -49,6 +49,21 @@ TEST(GuardExit, W11_EveryCodeOfTheCommandPassesUnchanged) {
   }
 }
 
+// Each read of the guard is held back, so that the command ends after the guard looked for ended
+// children and before it reads the signal that tells of the end.
+TEST(GuardExit, W11_AnEndBetweenTheReapingAndTheReadingOfSignalsIsNotLost) {
+  TempFolder folder;
+  const std::string log = folder.path() / "log";
+  write_file(log, "");
+  auto end = run_process({.argv = {"/usr/bin/strace", "-o", folder.path() / "trace", "-e",
+                                   "trace=read,wait4", "-e", "inject=read:delay_enter=400000",
+                                   built_program("guard"), "--unsafe-skip-environment-checks",
+                                   "--termination-log", log, "--", "/bin/sleep", "0.6"}},
+                         std::chrono::seconds(20));
+  EXPECT_EQ(end.code, 0) << end.err;
+  EXPECT_EQ(summary(parse_record(read_file(log))), "run exited 0 true 0 -");
+}
+
 TEST(GuardExit, N5_ASignalBecomes128PlusItsNumber) {
   for (int number : {SIGHUP, SIGINT, SIGKILL, SIGSEGV, SIGABRT, SIGTERM, SIGUSR1, SIGRTMAX}) {
     const std::string n = std::to_string(number);
