@@ -6,18 +6,22 @@ BlockQueue::BlockQueue() : buffer_(kBlocks * kBlockBytes) {}
 
 std::span<std::byte> BlockQueue::acquire() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return cancelled_ || published_ - released_ < kBlocks; });
+  if (used() == kBlocks) {
+    freed_.wait(lock, [this] { return cancelled_ || used() <= kHalf; });
+  }
   if (cancelled_) return {};
   return std::span(buffer_).subspan((published_ % kBlocks) * kBlockBytes, kBlockBytes);
 }
 
 void BlockQueue::publish(std::size_t bytes) {
+  bool enough = false;
   {
     const std::lock_guard lock(mutex_);
     sizes_[published_ % kBlocks] = bytes;
     ++published_;
+    enough = used() >= kHalf;
   }
-  changed_.notify_one();
+  if (enough) filled_.notify_one();
 }
 
 void BlockQueue::finish() {
@@ -25,7 +29,7 @@ void BlockQueue::finish() {
     const std::lock_guard lock(mutex_);
     finished_ = true;
   }
-  changed_.notify_one();
+  filled_.notify_one();
 }
 
 std::span<const std::byte> BlockQueue::next() {
@@ -33,10 +37,12 @@ std::span<const std::byte> BlockQueue::next() {
   if (holding_) {
     holding_ = false;
     ++released_;
-    changed_.notify_one();
+    if (used() <= kHalf) freed_.notify_one();
   }
-  changed_.wait(lock, [this] { return cancelled_ || finished_ || published_ > released_; });
-  if (cancelled_ || published_ == released_) return {};
+  if (used() == 0) {
+    filled_.wait(lock, [this] { return cancelled_ || finished_ || used() >= kHalf; });
+  }
+  if (cancelled_ || used() == 0) return {};
   holding_ = true;
   const std::size_t slot = released_ % kBlocks;
   return std::span(buffer_).subspan(slot * kBlockBytes, sizes_[slot]);
@@ -47,7 +53,8 @@ void BlockQueue::cancel() {
     const std::lock_guard lock(mutex_);
     cancelled_ = true;
   }
-  changed_.notify_all();
+  filled_.notify_all();
+  freed_.notify_all();
 }
 
 }  // namespace sandboxrun::agent

@@ -13,15 +13,14 @@
 #include <cstring>
 #include <string>
 #include <string_view>
-#include <vector>
+
+#include "sandbox-image/agent/read_ahead.h"
 
 namespace sandboxrun::agent {
 
 namespace {
 
 using protocol::ArchiveFormat;
-
-constexpr std::size_t kInputBytes = std::size_t{256} << 10;
 
 /// What xz needs beside its dictionary is about 1.1 MiB.
 constexpr std::uint64_t kXzMemory = (std::uint64_t{1} << kMaxWindowLog) + (std::uint64_t{2} << 20);
@@ -30,56 +29,30 @@ std::unexpected<Error> corrupt(std::string message) {
   return failure(ErrorKind::ArchiveCorrupt, std::move(message));
 }
 
-/// The compressed bytes, a buffer at a time.
+constexpr std::string_view kReading = "reading the archive";
+
+/// The compressed bytes, as many at a time as there are.
 class Input {
  public:
-  explicit Input(int fd) : fd_(fd) {}
+  explicit Input(int fd) : blocks_(fd, kReading) {}
 
-  /// What is left in the buffer, after refilling it if it was empty; empty at the file's end.
+  /// What is left of the block, or the next one if nothing is; empty at the file's end.
   Result<std::span<const std::byte>> peek() {
-    while (begin_ == end_) {
-      if (buffer_.empty()) buffer_.resize(kInputBytes);
-      const ssize_t got = ::pread(fd_, buffer_.data(), buffer_.size(), offset_);
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) return system_failure("reading the archive", errno);
-      if (got == 0) break;
-      begin_ = 0;
-      end_ = static_cast<std::size_t>(got);
-      offset_ += got;
+    if (left_.empty() && !ended_) {
+      const auto block = blocks_.next();
+      if (!block) return block;
+      left_ = *block;
+      ended_ = left_.empty();
     }
-    return std::span(buffer_).subspan(begin_, end_ - begin_);
+    return left_;
   }
 
-  void consume(std::size_t bytes) { begin_ += bytes; }
+  void consume(std::size_t bytes) { left_ = left_.subspan(bytes); }
 
  private:
-  int fd_;
-  off_t offset_ = 0;
-  std::vector<std::byte> buffer_;
-  std::size_t begin_ = 0;
-  std::size_t end_ = 0;
-};
-
-class PlainSource final : public ByteSource {
- public:
-  explicit PlainSource(int fd) : fd_(fd) {}
-
-  Result<std::size_t> read(std::span<std::byte> out) override {
-    std::size_t filled = 0;
-    while (filled < out.size()) {
-      const ssize_t got = ::pread(fd_, out.data() + filled, out.size() - filled, offset_);
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) return system_failure("reading the archive", errno);
-      if (got == 0) break;
-      filled += static_cast<std::size_t>(got);
-      offset_ += got;
-    }
-    return filled;
-  }
-
- private:
-  int fd_;
-  off_t offset_ = 0;
+  FileBlocks blocks_;
+  std::span<const std::byte> left_;
+  bool ended_ = false;
 };
 
 class ZstdSource final : public ByteSource {
@@ -239,7 +212,7 @@ class XzSource final : public ByteSource {
 Result<ArchiveFormat> detect(int fd) {
   std::array<char, 512> head{};
   const ssize_t got = ::pread(fd, head.data(), head.size(), 0);
-  if (got < 0) return system_failure("reading the archive", errno);
+  if (got < 0) return system_failure(kReading, errno);
   const std::string_view bytes(head.data(), static_cast<std::size_t>(got));
   const bool skippable = bytes.size() >= 4 && (bytes[0] & 0xf0) == 0x50 &&
                          bytes.substr(1, 3) == std::string_view("\x2a\x4d\x18", 3);
@@ -266,7 +239,7 @@ Result<std::unique_ptr<ByteSource>> open_archive(int archive_fd, ArchiveFormat f
   }
   switch (format) {
     case ArchiveFormat::Tar:
-      return std::make_unique<PlainSource>(archive_fd);
+      return std::make_unique<FileSource>(archive_fd, kReading);
     case ArchiveFormat::TarGzip:
       return std::make_unique<GzipSource>(archive_fd);
     case ArchiveFormat::TarZstd:

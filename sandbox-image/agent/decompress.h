@@ -1,23 +1,12 @@
 #pragma once
 
-#include <cstddef>
 #include <memory>
-#include <span>
 
 #include "operator/base/error.h"
+#include "sandbox-image/agent/byte_source.h"
 #include "sandbox-image/protocol/work_order.h"
 
 namespace sandboxrun::agent {
-
-/// A stream of decompressed bytes.
-class ByteSource {
- public:
-  virtual ~ByteSource() = default;
-  /// Fills `out` from its start; fewer bytes than it holds mean that the stream ended, and ended
-  /// as its format wants it to: complete, checksums right, nothing behind it.
-  /// Errors: ArchiveCorrupt, LimitExceeded (window or dictionary), System.
-  virtual Result<std::size_t> read(std::span<std::byte> out) = 0;
-};
 
 /// What a decompressor may keep of what it has given out: zstd's window (RFC 8878 3.1.1.1.2) and
 /// xz's dictionary. Checked against the frame's header before any of it is reserved.

@@ -9,11 +9,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 
-#include "sandbox-image/agent/block_queue.h"
 #include "sandbox-image/agent/entry_name.h"
+#include "sandbox-image/agent/read_ahead.h"
 
 namespace sandboxrun::agent {
 
@@ -43,51 +42,6 @@ std::int64_t max_stream_bytes(const protocol::ArchiveLimits& limits) {
   }
   return saturating_add(saturating_add(limits.max_bytes, headers), kStreamAllowance);
 }
-
-/// The thread that reads the source ahead, and its end of the queue.
-class ReadAhead {
- public:
-  explicit ReadAhead(ByteSource& source) : thread_([this, &source] { fill(source); }) {}
-  ~ReadAhead() { stop(); }
-  ReadAhead(const ReadAhead&) = delete;
-  ReadAhead& operator=(const ReadAhead&) = delete;
-
-  std::span<const std::byte> next() {
-    const auto block = queue_.next();
-    delivered_ += static_cast<std::int64_t>(block.size());
-    return block;
-  }
-  /// Bytes that next() has given so far.
-  std::int64_t delivered() const { return delivered_; }
-
-  /// Ends the thread. What made it stop early, if something did.
-  const std::optional<Error>& stop() {
-    if (thread_.joinable()) {
-      queue_.cancel();
-      thread_.join();
-    }
-    return error_;
-  }
-
- private:
-  void fill(ByteSource& source) {
-    for (;;) {
-      const auto buffer = queue_.acquire();
-      if (buffer.empty()) return;
-      const auto got = source.read(buffer);
-      if (!got) error_ = got.error();
-      if (!got || *got == 0) break;
-      queue_.publish(*got);
-      if (*got < buffer.size()) break;
-    }
-    queue_.finish();
-  }
-
-  BlockQueue queue_;
-  std::optional<Error> error_;  // written by the thread, read after it ended
-  std::int64_t delivered_ = 0;
-  std::thread thread_;  // last: it uses all of the above
-};
 
 class Extraction {
  public:
