@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <stop_token>
@@ -89,17 +88,17 @@ class Stopper {
   void signalled(int count) {
     if (count > 2) return;
     (count == 1 ? cancel_ : hurry_).request_stop();
-    Screen* const screen = screen_;
-    if (screen == nullptr) return;
-    screen->note(count == 1 ? "cancelling: the program is stopped, its results are still collected "
-                              "(again to kill it at once)"
-                            : "killing: the results are given up, everything is still cleaned up");
+    if (screen_ == nullptr) return;
+    screen_->note(count == 1
+                      ? "cancelling: the program is stopped, its results are still collected "
+                        "(again to kill it at once)"
+                      : "killing: the results are given up, everything is still cleaned up");
   }
 
  private:
   std::stop_source cancel_;
   std::stop_source hurry_;
-  std::atomic<Screen*> screen_ = nullptr;
+  Screen* screen_ = nullptr;
 };
 
 void print_end(Screen& screen, const Display& display, const launch::Outcome& outcome,
@@ -124,9 +123,6 @@ void print_end(Screen& screen, const Display& display, const launch::Outcome& ou
 
 int run_command(RunOptions options, const Surroundings& surroundings) {
   const auto start = Clock::now();
-  Stopper stopper;
-  const SignalWatcher watcher([&](int, int count) { stopper.signalled(count); });
-
   fill_in(options.machine, surroundings);
   const auto loaded = load_for_this_machine(options.machine);
   if (!loaded) {
@@ -135,10 +131,16 @@ int run_command(RunOptions options, const Surroundings& surroundings) {
   }
   if (!make_folders(options)) return kExitNotStarted;
 
+  // Up to here a signal just ends us: nothing was made yet, and a manifest may come from a
+  // terminal.
+  Stopper stopper;
+  SignalWatcher signals([&](int, int count) { stopper.signalled(count); });
+
   const run::Plan plan = run::make_plan(*loaded);
   launch::Options launch_with = launch_options(options.machine);
   launch_with.results_dir = options.results_dir;
   launch_with.hurry = stopper.hurry();
+  launch_with.meanwhile = [&](int over) { signals.watch(over); };
 
   Display display = detect_display(STDOUT_FILENO, STDERR_FILENO, surroundings.environment);
   display.quiet = options.quiet;

@@ -1,12 +1,10 @@
 #include "operator/cli/signals.h"
 
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <array>
-#include <cstdint>
 #include <utility>
 
 namespace sandboxrun::cli {
@@ -27,32 +25,26 @@ SignalWatcher::SignalWatcher(std::function<void(int, int)> called) : called_(std
   sigaddset(&blocked, SIGPIPE);  // a reader that went away is an error of write(), not our end
   pthread_sigmask(SIG_BLOCK, &blocked, &previous_);
   signals_ = UniqueFd(signalfd(-1, &stopping, SFD_CLOEXEC | SFD_NONBLOCK));
-  over_ = UniqueFd(eventfd(0, EFD_CLOEXEC));
-  thread_ = std::thread([this] { watch(); });
 }
 
 SignalWatcher::~SignalWatcher() {
-  const std::uint64_t once = 1;
-  (void)!write(over_.get(), &once, sizeof once);  // an eventfd takes its first number always
-  thread_.join();
-  // A SIGPIPE that is still pending would end us as soon as it is let through.
-  sigset_t pipe;
-  sigemptyset(&pipe);
-  sigaddset(&pipe, SIGPIPE);
+  // One that is still pending would end us as soon as it is let through.
+  sigset_t pending = stopping_signals();
+  sigaddset(&pending, SIGPIPE);
   const timespec now{};
-  while (sigtimedwait(&pipe, nullptr, &now) == SIGPIPE) {
+  while (sigtimedwait(&pending, nullptr, &now) > 0) {
   }
   pthread_sigmask(SIG_SETMASK, &previous_, nullptr);
 }
 
-void SignalWatcher::watch() {
-  std::array<pollfd, 2> waited{{{signals_.get(), POLLIN, 0}, {over_.get(), POLLIN, 0}}};
-  for (int count = 0;;) {
+void SignalWatcher::watch(int over) {
+  std::array<pollfd, 2> waited{{{signals_.get(), POLLIN, 0}, {over, POLLIN, 0}}};
+  for (;;) {
     if (poll(waited.data(), waited.size(), -1) < 0) continue;
     if (waited[1].revents != 0) return;
     signalfd_siginfo info{};
     if (read(signals_.get(), &info, sizeof info) == sizeof info) {
-      called_(static_cast<int>(info.ssi_signo), ++count);
+      called_(static_cast<int>(info.ssi_signo), ++count_);
     }
   }
 }

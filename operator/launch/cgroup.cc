@@ -1,6 +1,7 @@
 #include "operator/launch/cgroup.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +12,8 @@
 #include <memory>
 #include <sstream>
 #include <thread>
+
+#include "operator/base/fd.h"
 
 namespace sandboxrun::launch {
 namespace {
@@ -140,6 +143,21 @@ Result<void> Cgroup::remove() const {
     }
   }
   return {};
+}
+
+void open_cgroups_for_moves(const std::string& root, const std::string& own) {
+  // cgroups(7): "hierarchy-ID:controller-list:path", the unified hierarchy with neither.
+  std::ifstream groups(own);
+  for (std::string line; std::getline(groups, line);) {
+    const std::size_t controllers = line.find(':') + 1;
+    const std::size_t path = line.find(':', controllers);
+    if (controllers == 0 || path == std::string::npos) continue;
+    std::string name = line.substr(controllers, path - controllers);
+    if (name.starts_with("name=")) name.erase(0, 5);
+    const std::string folder = root + (name.empty() ? "" : "/" + name) + line.substr(path + 1);
+    const UniqueFd members(open((folder + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+    if (members && write(members.get(), "0", 1) == 1) return;
+  }
 }
 
 }  // namespace sandboxrun::launch

@@ -36,7 +36,8 @@ Result<std::optional<RootFs>> find_cached(const CacheFolder& cache, const std::s
   return RootFs{.tree = std::move(*tree), .config = std::move(*config), .cached = true};
 }
 
-Result<Image> find_image(const std::string& reference, const ImageStoreOptions& options) {
+Result<Image> find_image(const std::string& reference, const ImageStoreOptions& options,
+                         const std::stop_token& stop) {
   const std::string digest = digest_of_reference(reference);
   for (const std::string& layout : options.layouts) {
     auto image = open_image(layout, digest);
@@ -47,7 +48,7 @@ Result<Image> find_image(const std::string& reference, const ImageStoreOptions& 
                                  .scratch_dir = options.scratch_dir,
                                  .scratch = options.scratch,
                                  .user = options.id_base,
-                                 .stop = options.stop};
+                                 .stop = stop};
   auto layout = fetch_to_layout(reference, registry);
   if (!layout) return std::unexpected(layout.error());
   auto image = open_image(*layout, digest);
@@ -59,12 +60,12 @@ Result<Image> find_image(const std::string& reference, const ImageStoreOptions& 
   return std::move(**image);
 }
 
-Result<void> build(const Image& image, int folder, const ImageStoreOptions& options) {
+Result<void> build(const Image& image, int folder, const ImageStoreOptions& options,
+                   const std::stop_token& stop) {
   if (auto made = make_owned_directory(folder, "tree", 0755, options.id_base); !made) return made;
   auto tree = open_directory(folder, "tree", "the image's tree");
   if (!tree) return std::unexpected(tree.error());
-  const ApplyOptions applying{
-      .owner = options.id_base, .stop = options.stop, .progress = options.progress};
+  const ApplyOptions applying{.owner = options.id_base, .stop = stop, .progress = options.progress};
   if (auto applied = apply_layers(image.layers, tree->get(), applying); !applied) return applied;
   return write_new_file(folder, "config.json", image.config_json, 0444, "writing the cache");
 }
@@ -79,18 +80,19 @@ Result<RootFs> get_rootfs(const std::string& reference, const ImageStoreOptions&
   if (!cached) return std::unexpected(cached.error());
   if (*cached) return std::move(**cached);
 
+  const std::stop_token stop = options.stop();
   cache->sweep();
-  auto lock = cache->lock(name, options.stop);
+  auto lock = cache->lock(name, stop);
   if (!lock) return std::unexpected(lock.error());
   cached = find_cached(*cache, name);  // another builder may have been faster
   if (!cached) return std::unexpected(cached.error());
   if (*cached) return std::move(**cached);
 
-  auto image = find_image(reference, options);
+  auto image = find_image(reference, options, stop);
   if (!image) return std::unexpected(image.error());
   auto folder = cache->begin(name);
   if (!folder) return std::unexpected(folder.error());
-  auto built = build(*image, folder->get(), options);
+  auto built = build(*image, folder->get(), options, stop);
   if (built) built = cache->publish(name);
   if (!built) {
     cache->abandon(name);

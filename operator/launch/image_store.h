@@ -19,7 +19,7 @@ struct ImageStoreOptions {
   std::string scratch_dir;           ///< a folder of this run; a fetched layout lies there
   int scratch = -1;                  ///< the same, opened
   std::uint32_t id_base = 0;
-  std::stop_token stop;
+  std::function<std::stop_token()> stop;  ///< asked for once the image is not in the cache
   std::function<void(std::int64_t entries)> progress;
 };
 

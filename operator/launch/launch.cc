@@ -1,11 +1,16 @@
 #include "operator/launch/launch.h"
 
+#include <sys/eventfd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
 
+#include "operator/base/fd.h"
 #include "operator/launch/bundle.h"
+#include "operator/launch/cgroup.h"
 #include "operator/launch/image_store.h"
 #include "operator/launch/launcher.h"
 #include "operator/launch/observe.h"
@@ -70,14 +75,16 @@ Outcome attempt_all(const run::Plan& plan, const Options& options, const Events&
 Outcome launch(const run::Plan& plan, const Options& options, const Events& events,
                std::stop_token cancel) {
   Outcome outcome;
+  const UniqueFd over(eventfd(0, EFD_CLOEXEC));
+  if (!over) return unable(plan, system_failure("preparing a run", errno).error());
   // A thread can have a mount namespace of its own; the caller's stays as it is.
   std::thread worker([&] {
-    if (auto entered = enter_private_mounts(); !entered) {
-      outcome = unable(plan, entered.error());
-      return;
-    }
-    outcome = attempt_all(plan, options, events, cancel);
+    const auto entered = enter_private_mounts();
+    outcome = entered ? attempt_all(plan, options, events, cancel) : unable(plan, entered.error());
+    eventfd_write(over.get(), 1);
   });
+  open_cgroups_for_moves();
+  if (options.meanwhile) options.meanwhile(over.get());
   worker.join();
   return outcome;
 }

@@ -37,6 +37,9 @@ struct Options {
                                      ///< /etc/subuid for root, else 200000
   std::stop_token hurry;  ///< asked for by whoever cancelled and doesn't want to wait: the run is
                           ///< killed without grace and its results are given up; all is cleaned up
+  /// Called in the thread that called launch(), which has nothing else to do: to return when the
+  /// descriptor `over` becomes readable, which it does once the run has ended.
+  std::function<void(int over)> meanwhile;
 };
 
 /// Which part of a run is under way.

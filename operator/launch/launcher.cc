@@ -139,7 +139,7 @@ bool Launcher::get_image() {
       .scratch_dir = stage_->path(),
       .scratch = stage_->directory(),
       .id_base = id_base_,
-      .stop = deadline_.token(),
+      .stop = [&] { return deadline_.token(); },
       .progress = [&](std::int64_t entries) { stage.progress(entries, 0, "entries"); }};
   auto rootfs = get_rootfs(plan_.image, store);
   if (!rootfs) return fail(Obstacle::Image, rootfs.error());
@@ -242,7 +242,7 @@ bool Launcher::make_bundle() {
 }
 
 bool Launcher::execute() {
-  if (deadline_.token().stop_requested()) return false;
+  if (deadline_.over()) return false;
   StageEvents events(events_, Stage::Running, /*begin_now=*/false);
   std::chrono::seconds allowance =
       std::chrono::seconds(plan_.active_deadline_seconds + run::kGraceSeconds) + kDeadlineSlack;

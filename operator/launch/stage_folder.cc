@@ -75,23 +75,22 @@ Result<StageFolder> StageFolder::create(const std::string& state_dir, std::uint3
 
   const int directory = stage.directory_.get();
   if (fchown(directory, id_base, id_base) != 0) return system_failure("making the stage", errno);
-  for (const char* name : {"bundle", "disk"}) {
-    if (auto made = make_owned_directory(directory, name, 0700, id_base); !made) {
-      return std::unexpected(made.error());
-    }
+  if (auto made = make_owned_directory(directory, "bundle", 0700, id_base); !made) {
+    return std::unexpected(made.error());
   }
+  auto disk = open_directory(directory, "bundle", "opening the stage");
+  if (!disk) return std::unexpected(disk.error());
+  stage.disk_ = std::move(*disk);
   const std::string options = std::string(kBundleOptions) + ",uid=" + std::to_string(id_base) +
                               ",gid=" + std::to_string(id_base);
   if (mount("tmpfs", stage.bundle_path().c_str(), "tmpfs", MS_NOSUID | MS_NODEV, options.c_str()) !=
       0) {
     return system_failure("mounting the bundle's tmpfs", errno);
   }
-  for (auto [name, fd] : {std::pair{"bundle", &stage.bundle_}, std::pair{"disk", &stage.disk_}}) {
-    auto opened = open_directory(directory, name, "opening the stage");
-    // The bundle is a mount of ours: open_directory crosses it, as the path does.
-    if (!opened) return std::unexpected(opened.error());
-    *fd = std::move(*opened);
-  }
+  // A mount of ours: open_directory crosses it, as the path does.
+  auto bundle = open_directory(directory, "bundle", "opening the stage");
+  if (!bundle) return std::unexpected(bundle.error());
+  stage.bundle_ = std::move(*bundle);
   return stage;
 }
 

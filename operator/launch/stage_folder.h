@@ -16,9 +16,9 @@ Result<void> enter_private_mounts();
 
 /// The folder of one run, <state_dir>/<id>, made for it and for nothing else.
 ///
-///     disk/             volumes on disk into which the run may write
 ///     scratch/          if asked for: unlinked files of ours, read-only assets
-///     bundle/           a small tmpfs, in our mount namespace only
+///     bundle/           on the disk: volumes into which the run may write
+///     bundle/           over it, in our mount namespace only: a small tmpfs
 ///       config.json     holds the run's environment, so it never reaches a disk
 ///       runtime/        the runtime's own state
 ///       lower, upper    the image and the mount points above it
@@ -42,6 +42,7 @@ class StageFolder {
   /// Absolute path of a folder of the bundle.
   std::string path_of(const std::string& name) const { return bundle_path() + "/" + name; }
   const std::string& path() const { return path_; }
+  /// The folder on disk that the bundle's tmpfs lies over.
   int disk() const { return disk_.get(); }
 
   /// Makes a 0700 folder of ours for unlinked files; the run cannot see it.

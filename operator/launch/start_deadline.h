@@ -12,14 +12,26 @@ namespace sandboxrun::launch {
 
 /// Asks everything before the run's start to stop: when the start deadline passes, or when the
 /// caller cancels.
+/// Thread safety: for one thread; the token is for any.
 class StartDeadline {
  public:
   StartDeadline(std::chrono::seconds after, std::stop_token cancel)
       : end_(std::chrono::steady_clock::now() + after),
-        forward_(std::move(cancel), [this] { source_.request_stop(); }),
-        timer_([this](const std::stop_token& done) { wait(done); }) {}
+        forward_(std::move(cancel), [this] { source_.request_stop(); }) {}
 
-  std::stop_token token() const { return source_.get_token(); }
+  /// For what may take long. From the first call on a thread watches the time: a run that finds all
+  /// in its caches would only wait for that thread's end.
+  std::stop_token token() {
+    if (!timer_.joinable()) {
+      timer_ = std::jthread([this](const std::stop_token& done) { wait(done); });
+    }
+    return source_.get_token();
+  }
+  /// Whether to stop, as the token says, but without the thread.
+  bool over() {
+    if (std::chrono::steady_clock::now() >= end_) pass();
+    return source_.stop_requested();
+  }
   bool passed() const { return passed_; }
   std::chrono::seconds left() const {
     const auto rest = end_ - std::chrono::steady_clock::now();
@@ -31,8 +43,11 @@ class StartDeadline {
     std::unique_lock lock(mutex_);
     wake_.wait_until(lock, done, end_, [] { return false; });
     if (done.stop_requested()) return;
-    passed_ = true;
     lock.unlock();
+    pass();
+  }
+  void pass() {
+    passed_ = true;
     source_.request_stop();
   }
 

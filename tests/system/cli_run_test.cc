@@ -2,9 +2,11 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <chrono>
 #include <filesystem>
@@ -15,6 +17,7 @@
 #include <thread>
 
 #include "operator/base/document.h"
+#include "operator/base/fd.h"
 #include "operator/run/yaml_reader.h"
 #include "tests/support/child_process.h"
 #include "tests/support/cli_process.h"
@@ -190,6 +193,15 @@ TEST_F(CliRun, CtrlCTwiceKillsWithoutWaitingAndStillCleansUp) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));  // grace: 10 s
   EXPECT_TRUE(std::filesystem::is_empty(dir_ / "out"));
   EXPECT_THAT(left_behind(), IsEmpty());
+}
+
+TEST_F(CliRun, CtrlCEndsItWhileTheManifestIsAwaited) {
+  const std::string manifest = dir_ / "manifest";
+  ASSERT_EQ(::mkfifo(manifest.c_str(), 0600), 0);
+  CliOnTerminal terminal({"run", "-f", manifest});
+  const UniqueFd writer(::open(manifest.c_str(), O_WRONLY | O_CLOEXEC));  // waits for the reader
+  terminal.type("\x03");
+  EXPECT_EQ(terminal.finish(), 128 + SIGINT) << terminal.screen();
 }
 
 TEST_F(CliRun, AStageThatFailedHasItsLineToo) {

@@ -126,5 +126,31 @@ TEST_F(SplitCgroup, P9_AControllerThatIsMissingIsNamed) {
   EXPECT_THAT(found.error().message, HasSubstr("the cgroup controller \"pids\" is missing"));
 }
 
+TEST_F(UnifiedCgroup, IsOpenedForMovesByOneThatChangesNothing) {
+  fs::create_directories(root_ / "user.slice/session-1.scope");
+  test::write_file(root_ / "user.slice/session-1.scope/cgroup.procs", "");
+  test::write_file(root_ / "own", "0::/user.slice/session-1.scope\n");
+  open_cgroups_for_moves(root_.path(), root_ / "own");
+  EXPECT_EQ(test::read_file(root_ / "user.slice/session-1.scope/cgroup.procs"), "0");
+}
+
+TEST_F(SplitCgroup, IsOpenedForMovesInTheFirstHierarchyThatIsThere) {
+  fs::create_directories(root_ / "memory/session");
+  test::write_file(root_ / "memory/session/cgroup.procs", "");
+  test::write_file(root_ / "own",
+                   "9:name=systemd:/\n4:memory:/session\n8:pids:/\nnot a group\n0::/\n");
+  open_cgroups_for_moves(root_.path(), root_ / "own");
+  EXPECT_EQ(test::read_file(root_ / "memory/session/cgroup.procs"), "0");
+  EXPECT_EQ(test::read_file(root_ / "pids/cgroup.procs"), "");
+  EXPECT_EQ(test::read_file(root_ / "unified/cgroup.procs"), "");
+}
+
+TEST_F(UnifiedCgroup, ThatCannotBeOpenedForMovesIsLeftAlone) {
+  open_cgroups_for_moves(root_.path(), root_ / "missing");
+  test::write_file(root_ / "own", "0::/gone\n:\n\n0\n");
+  open_cgroups_for_moves(root_.path(), root_ / "own");
+  EXPECT_FALSE(fs::exists(root_ / "gone"));
+}
+
 }  // namespace
 }  // namespace sandboxrun::launch
