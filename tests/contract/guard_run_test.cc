@@ -55,11 +55,11 @@ TEST(GuardExit, W11_AnEndBetweenTheReapingAndTheReadingOfSignalsIsNotLost) {
   TempFolder folder;
   const std::string log = folder.path() / "log";
   write_file(log, "");
-  auto end = run_process({.argv = {"/usr/bin/strace", "-o", folder.path() / "trace", "-e",
-                                   "trace=read,wait4", "-e", "inject=read:delay_enter=400000",
-                                   built_program("guard"), "--unsafe-skip-environment-checks",
-                                   "--termination-log", log, "--", "/bin/sleep", "0.6"}},
-                         std::chrono::seconds(20));
+  auto end = run_process(
+      {.argv = {"/usr/bin/strace", "-o", folder.path() / "trace", "-e", "trace=read,wait4", "-e",
+                "inject=read:delay_enter=400000", built_program("guard"),
+                "--unsafe-skip-environment-checks", "--termination-log", log, "--deadline", "10",
+                "--", "/bin/sleep", "0.6"}});
   EXPECT_EQ(end.code, 0) << end.err;
   EXPECT_EQ(summary(parse_record(read_file(log))), "run exited 0 true 0 -");
 }
