@@ -525,8 +525,12 @@ void rate(int count) {
   }
   std::this_thread::sleep_for(seconds(2));
   const double used = (cpu_ms(space.op().pid()) - cpu) / count;
-  // A client that makes the same writes, at the same rate, and neither watches nor decides.
+  // A client that makes the same writes, at the same rate, reads the same watches, and neither
+  // decodes an event nor decides anything.
   space.kill_operator();
+  WatchTimes run_bytes(*account, kRuns, space.name(), {});
+  WatchTimes pod_bytes(*account, kPods, space.name(), {});
+  const double before_watches = run_bytes.cpu_ms() + pod_bytes.cpu_ms();
   double raw = 0;
   pace(count, [&](int i) {
     const std::string name = "raw-" + std::to_string(i);
@@ -535,11 +539,13 @@ void rate(int count) {
     write_raw(*account, space.name(), writes, name, uid);
     raw += thread_cpu_ms() - before;
   });
+  std::this_thread::sleep_for(seconds(2));
+  const double watches = run_bytes.cpu_ms() + pod_bytes.cpu_ms() - before_watches;
   std::printf(
       "20 runs a second, %d runs: create to pod p50 %.1f ms (aim: at most 20), p99 %.1f ms; "
       "operator CPU %.2f ms a run (aim: at most 1.5), of a client that makes the same writes and "
-      "nothing else %.2f ms\n",
-      count, median(times), p99(times), used, raw / count);
+      "nothing else %.2f ms, and that reads the same watches and leaves them undecoded %.2f ms\n",
+      count, median(times), p99(times), used, raw / count, (raw + watches) / count);
 }
 
 // --- memory ------------------------------------------------------------------------------------

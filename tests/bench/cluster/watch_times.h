@@ -23,7 +23,8 @@ using Clock = std::chrono::steady_clock;
 class WatchTimes {
  public:
   /// `reached` gives a word for what an object has reached ("" for nothing); the first time of each
-  /// word is kept. `transport` must outlive the object.
+  /// word is kept. Without it, events are read and left undecoded. `transport` must outlive the
+  /// object.
   WatchTimes(kube::Transport& transport, const kube::Resource& resource,
              const std::string& namespace_name, std::function<std::string(const Node&)> reached);
   ~WatchTimes();
@@ -37,6 +38,8 @@ class WatchTimes {
   Clock::time_point wait_count(std::size_t count, const std::string& word,
                                std::chrono::seconds patience);
   std::optional<Clock::time_point> time(const std::string& name, const std::string& word);
+  /// CPU time of the watch so far, in milliseconds.
+  double cpu_ms();
 
  private:
   void watch(const kube::Request& request, std::stop_token stop);
