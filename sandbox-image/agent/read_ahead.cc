@@ -57,10 +57,14 @@ Result<std::span<const std::byte>> FileBlocks::next() {
     }
     return block;
   }
+  if (failed_) return std::unexpected(*failed_);
   if (!first_.empty()) return std::span<const std::byte>{};  // the one block was not full
   first_.resize(BlockQueue::kBlockBytes);
   const auto got = source_.read(first_);
-  if (!got) return std::unexpected(got.error());
+  if (!got) {
+    failed_ = got.error();
+    return std::unexpected(*failed_);
+  }
   if (*got == first_.size()) ahead_.emplace(source_);
   return std::span<const std::byte>(first_).first(*got);
 }

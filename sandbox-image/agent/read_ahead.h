@@ -62,13 +62,15 @@ class FileBlocks {
  public:
   FileBlocks(int fd, std::string_view action) : source_(fd, action) {}
 
-  /// The next block, valid until the following call; empty at the file's end.
+  /// The next block, valid until the following call; empty at the file's end, and nowhere else: a
+  /// failure is told again by every later call.
   /// Errors: System.
   Result<std::span<const std::byte>> next();
 
  private:
   FileSource source_;
   std::vector<std::byte> first_;
+  std::optional<Error> failed_;     // to read the first one
   std::optional<ReadAhead> ahead_;  // last: it reads the source
 };
 

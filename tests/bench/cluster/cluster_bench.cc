@@ -491,13 +491,6 @@ void pace(int count, const std::function<void(int)>& begin) {
   }
 }
 
-/// CPU of this thread so far, in milliseconds.
-double thread_cpu_ms() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return 1e3 * static_cast<double>(now.tv_sec) + 1e-6 * static_cast<double>(now.tv_nsec);
-}
-
 void rate(int count) {
   ServedNamespace space("bench", kAsInstalled);
   const auto transport = connect(space.cluster());
@@ -535,9 +528,9 @@ void rate(int count) {
   pace(count, [&](int i) {
     const std::string name = "raw-" + std::to_string(i);
     const std::string uid = text_at(*parse_json(create(name)), {"metadata", "uid"});
-    const double before = thread_cpu_ms();
+    const double before = clock_ms(CLOCK_THREAD_CPUTIME_ID);
     write_raw(*account, space.name(), writes, name, uid);
-    raw += thread_cpu_ms() - before;
+    raw += clock_ms(CLOCK_THREAD_CPUTIME_ID) - before;
   });
   std::this_thread::sleep_for(seconds(2));
   const double watches = run_bytes.cpu_ms() + pod_bytes.cpu_ms() - before_watches;

@@ -3,7 +3,6 @@
 #include <pthread.h>
 
 #include <array>
-#include <ctime>
 #include <stdexcept>
 
 namespace sandboxrun::bench {
@@ -124,12 +123,16 @@ std::optional<Clock::time_point> WatchTimes::time(const std::string& name,
 
 double WatchTimes::cpu_ms() {
   clockid_t clock{};
-  timespec used{};
-  if (pthread_getcpuclockid(thread_.native_handle(), &clock) != 0 ||
-      clock_gettime(clock, &used) != 0) {
+  if (pthread_getcpuclockid(thread_.native_handle(), &clock) != 0) {
     fail("the watch's CPU time cannot be read");
   }
-  return 1e3 * static_cast<double>(used.tv_sec) + 1e-6 * static_cast<double>(used.tv_nsec);
+  return clock_ms(clock);
+}
+
+double clock_ms(clockid_t clock) {
+  timespec now{};
+  if (clock_gettime(clock, &now) != 0) fail("a clock cannot be read");
+  return 1e3 * static_cast<double>(now.tv_sec) + 1e-6 * static_cast<double>(now.tv_nsec);
 }
 
 }  // namespace sandboxrun::bench

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <ctime>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -60,6 +61,9 @@ class WatchTimes {
 std::string text_at(const Node& node, std::initializer_list<std::string_view> path);
 /// The reason of a condition, if its status is `status`; else "".
 std::string condition_reason(const Node& object, std::string_view type, std::string_view status);
+
+/// What a clock shows, e.g. the CPU time of a thread, in milliseconds.
+double clock_ms(clockid_t clock);
 
 /// Throws std::runtime_error.
 [[noreturn]] void fail(const std::string& message);
